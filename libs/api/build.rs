@@ -1,0 +1,22 @@
+//! Compiles /proto without a system protoc, and keeps the descriptor set with its `google.api.http` options.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
+    println!("cargo:rerun-if-changed={}", root.display());
+
+    let mut compiler = protox::Compiler::new([&root])?;
+    compiler.include_imports(true).include_source_info(true);
+    for noun in ["auth", "crawler", "job", "result", "webhook"] {
+        let folder = root.join("crawlmesh").join(noun).join("v1");
+        for entry in fs::read_dir(folder)? {
+            compiler.open_file(entry?.path())?;
+        }
+    }
+    // protox's own encoding: prost would drop the options that it does not know.
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("descriptor.bin"), compiler.encode_file_descriptor_set())?;
+    tonic_prost_build::configure().compile_fds(compiler.file_descriptor_set())?;
+    Ok(())
+}

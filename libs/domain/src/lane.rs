@@ -1,0 +1,66 @@
+//! Lanes and priorities: the two axes of the work queue.
+
+use std::{fmt, str::FromStr};
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $name { $($(#[$vdoc])* $variant,)* }
+
+        impl $name {
+            /// Every value.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The word for it in tables, subjects, metrics and logs.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = $crate::lane::UnknownWord;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                match text {
+                    $($word => Ok(Self::$variant),)*
+                    _ => Err($crate::lane::UnknownWord(text.to_owned(), stringify!($name))),
+                }
+            }
+        }
+    };
+}
+pub(crate) use words;
+
+/// A word that names no value of a closed set; a newer version may have written it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a known {1}")]
+pub struct UnknownWord(pub String, pub &'static str);
+
+words! {
+    /// How a page is fetched; each lane has worker slots of its own.
+    Lane {
+        /// A plain HTTP client.
+        Http = "http",
+        /// Headless Chromium.
+        Browser = "browser",
+    }
+}
+
+words! {
+    /// What goes first. Ordered: `High` is served before `Normal` before `Low`.
+    Priority {
+        /// Served first.
+        High = "high",
+        /// The default.
+        Normal = "normal",
+        /// Served last.
+        Low = "low",
+    }
+}

@@ -1,0 +1,21 @@
+//! What a credential may do. A method or a job option that needs a scope refuses a credential without it by name.
+
+use crate::lane::words;
+
+words! {
+    /// A permission that an API key carries.
+    Scope {
+        /// Create and cancel jobs.
+        JobsWrite = "jobs:write",
+        /// Read jobs, pages and results.
+        JobsRead = "jobs:read",
+        /// Read webhook deliveries and the signing secret.
+        WebhooksManage = "webhooks:manage",
+        /// Create, list and revoke API keys of the own tenant.
+        KeysManage = "keys:manage",
+        /// See the crawlers and their lanes.
+        WorkersRead = "workers:read",
+        /// Create tenants: the operator's scope.
+        TenantsManage = "tenants:manage",
+    }
+}
