@@ -94,9 +94,9 @@ impl AddressPolicy {
 
 fn routable(ip: IpAddr) -> bool {
     match ip {
-        IpAddr::V4(ip) => !DENIED_V4.iter().any(|&(net, bits)| {
-            Ipv4Net::new(Ipv4Addr::from(net), bits).is_ok_and(|net| net.contains(&ip))
-        }),
+        IpAddr::V4(ip) => !DENIED_V4
+            .iter()
+            .any(|&(net, bits)| Ipv4Net::new(Ipv4Addr::from(net), bits).is_ok_and(|net| net.contains(&ip))),
         IpAddr::V6(ip) => {
             // Only 2000::/3 is handed out for global unicast (RFC 4291).
             ip.segments()[0] & 0xe000 == 0x2000
@@ -154,7 +154,9 @@ mod tests {
     #[test]
     fn the_internet_is_allowed() {
         let policy = AddressPolicy::default();
-        for url in ["http://example.com/", "http://1.1.1.1/", "http://[2606:4700::1111]/", "http://local.example/"] {
+        for url in
+            ["http://example.com/", "http://1.1.1.1/", "http://[2606:4700::1111]/", "http://local.example/"]
+        {
             assert!(check(&policy, url), "{url}");
         }
     }

@@ -91,7 +91,8 @@ pub fn page_name(job: JobId, page: PageId) -> String {
 /// Reads the resource name of a page.
 pub fn parse_page_name(name: &str) -> Result<(JobId, PageId), IdError> {
     let form = || IdError::Form("jobs/{uuid}/pages/{uuid}");
-    let (job, page) = name.strip_prefix("jobs/").and_then(|rest| rest.split_once("/pages/")).ok_or_else(form)?;
+    let (job, page) =
+        name.strip_prefix("jobs/").and_then(|rest| rest.split_once("/pages/")).ok_or_else(form)?;
     Ok((job.parse()?, page.parse()?))
 }
 

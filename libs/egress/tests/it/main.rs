@@ -1,0 +1,11 @@
+//! The door to the Internet, against real servers on loopback that misbehave.
+
+#![expect(clippy::disallowed_methods, reason = "the servers of the tests are tasks without a parent")]
+
+mod http2;
+mod limits;
+mod proxy;
+mod redirects;
+mod site;
+mod targets;
+mod tls;
