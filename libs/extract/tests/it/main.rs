@@ -1,0 +1,29 @@
+//! The behaviour of `extract`, through its one function.
+
+mod charset;
+mod golden;
+mod hostile;
+mod links;
+mod main_content;
+mod media;
+mod metadata;
+mod status;
+
+use extract::{Document, Error, Input, Options, extract};
+use url::Url;
+
+/// The page that all relative addresses start from.
+const PAGE: &str = "https://example.com/docs/page.html";
+
+fn try_read(bytes: &[u8], content_type: Option<&str>) -> Result<Document, Error> {
+    let url = Url::parse(PAGE).expect("because it is a constant");
+    extract(Input { bytes, content_type, url: &url }, &Options::default())
+}
+
+fn read(bytes: &[u8], content_type: Option<&str>) -> Document {
+    try_read(bytes, content_type).expect("because the test passes text")
+}
+
+fn html(text: &str) -> Document {
+    read(text.as_bytes(), Some("text/html; charset=utf-8"))
+}
