@@ -1,0 +1,149 @@
+//! One received message: its payload, how often it was delivered, and the answers a worker can give.
+//!
+//! Promises: no answer waits longer than `publish_timeout`. Answers are not confirmed by the server; a lost ack means
+//! one more delivery, which every consumer must expect anyway.
+
+use std::time::Duration;
+
+use async_nats::{Client, Message, Subject};
+use bytes::Bytes;
+use opentelemetry::Context;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+use crate::{Config, Error, trace};
+
+/// A message that was pulled and waits for an answer. Dropped without one, it comes back after `ack_wait`.
+#[derive(Debug)]
+pub struct Delivery {
+    /// What was published.
+    pub payload: Bytes,
+    /// How often the server sent it, this time included; at least 1. Some may never have reached a worker.
+    pub deliveries: u64,
+    /// The sender's trace context; empty if there was none.
+    pub parent: Context,
+    /// How many more waited in the same consumer when this one was sent.
+    pub pending: u64,
+    answer: Answer,
+    progress_interval: Duration,
+}
+
+#[derive(Debug, Clone)]
+struct Answer {
+    client: Client,
+    reply: Subject,
+    timeout: Duration,
+}
+
+impl Answer {
+    async fn send(&self, word: &'static str) -> Result<(), Error> {
+        let sent = self.client.publish(self.reply.clone(), Bytes::from_static(word.as_bytes()));
+        match tokio::time::timeout(self.timeout, sent).await {
+            Ok(result) => result.map_err(Error::unavailable),
+            Err(_) => Err(Error::unavailable("the answer could not be sent in time")),
+        }
+    }
+}
+
+/// Keeps a message alive until dropped.
+#[derive(Debug)]
+pub struct KeepAlive(tokio::task::AbortHandle);
+
+impl Drop for KeepAlive {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Delivery {
+    /// Reads a message that a consumer sent; `None` if it did not come from one.
+    pub(crate) fn new(client: &Client, config: &Config, message: Message) -> Option<Self> {
+        let reply = message.reply.clone()?;
+        let (deliveries, pending) = counts(&reply)?;
+        let answer = Answer { client: client.clone(), reply, timeout: config.publish_timeout };
+        Some(Self {
+            parent: trace::extract(message.headers.as_ref()),
+            payload: message.payload,
+            deliveries,
+            pending,
+            answer,
+            progress_interval: config.progress_interval,
+        })
+    }
+
+    /// A span for the work on this message, in the sender's trace.
+    #[must_use]
+    pub fn span(&self) -> tracing::Span {
+        let span = tracing::info_span!("message", otel.kind = "consumer", deliveries = self.deliveries);
+        // Without an OpenTelemetry layer there is no trace to join.
+        let _ = span.set_parent(self.parent.clone());
+        span
+    }
+
+    /// Done: the message is gone. Does not wait for the server.
+    pub async fn ack(&self) -> Result<(), Error> {
+        self.answer.send("+ACK").await
+    }
+
+    /// Starts a new `ack_wait`.
+    pub async fn progress(&self) -> Result<(), Error> {
+        self.answer.send("+WPI").await
+    }
+
+    /// Gives the message back: another worker gets it at once.
+    pub async fn nak(&self) -> Result<(), Error> {
+        self.answer.send("-NAK").await
+    }
+
+    /// Never again: the message is gone though it was not done.
+    pub async fn term(&self) -> Result<(), Error> {
+        self.answer.send("+TERM").await
+    }
+
+    /// Sends `progress` every `progress_interval` until the guard is dropped. Drop it before the last answer.
+    #[must_use]
+    pub fn keep_alive(&self) -> KeepAlive {
+        let (answer, period) = (self.answer.clone(), self.progress_interval);
+        let task = tokio::spawn(async move {
+            let mut tick = tokio::time::interval(period);
+            tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            tick.tick().await;
+            loop {
+                tick.tick().await;
+                // A lost beat is not worth stopping for: the next may come through before ack_wait is over.
+                let _ = answer.send("+WPI").await;
+            }
+        });
+        KeepAlive(task.abort_handle())
+    }
+}
+
+/// Reads deliveries and pending from an ack subject, which has 9 tokens, or 11 and more with a domain (NATS ADR-15).
+fn counts(reply: &str) -> Option<(u64, u64)> {
+    let rest = reply.strip_prefix("$JS.ACK.")?;
+    let tokens: Vec<&str> = rest.split('.').collect();
+    let (deliveries, pending) = match tokens.len() {
+        7 => (tokens[2], tokens[6]),
+        n if n >= 9 => (tokens[4], tokens[8]),
+        _ => return None,
+    };
+    Some((deliveries.parse().ok()?, pending.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::counts;
+
+    #[test]
+    fn ack_subjects_are_read() {
+        for (reply, expected) in [
+            ("$JS.ACK.S.C.3.10.4.1700000000000000000.7", Some((3, 7))),
+            ("$JS.ACK.dom.hash.S.C.2.10.4.1700000000000000000.5", Some((2, 5))),
+            ("$JS.ACK.dom.hash.S.C.2.10.4.1700000000000000000.5.rnd", Some((2, 5))),
+            ("$JS.ACK.S.C.x.10.4.1.7", None),
+            ("_INBOX.x", None),
+            ("$JS.ACK.S", None),
+        ] {
+            assert_eq!(counts(reply), expected, "{reply}");
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What can go wrong on the bus: one variant for each thing that a caller does differently.
+
+use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+
+/// Why an operation on the bus failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The server is away or did not answer in time. What was published may or may not be stored: publish again with the same id.
+    #[error("the queue is not reachable: {0}")]
+    Unavailable(String),
+    /// The server is there, but its streams cannot be what they must be. An operator must look.
+    #[error("the queue is not usable: {0}")]
+    Refused(String),
+    /// The stream is at its limit and takes no more until work is done.
+    #[error("the queue is full")]
+    Full,
+    /// The message does not fit; publishing it again cannot help.
+    #[error("the message exceeds {limit} bytes")]
+    TooLarge {
+        /// Payload bytes that fit.
+        limit: usize,
+    },
+    /// The settings cannot be used, such as an unreadable credentials file.
+    #[error("the queue settings cannot be used: {0}")]
+    Config(String),
+}
+
+impl Error {
+    /// The server answered nothing, or nothing useful.
+    pub(crate) fn unavailable(error: impl std::fmt::Display) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+
+    /// Reads a refused publish. `limit` is the payload limit in bytes.
+    pub(crate) fn publish(error: &PublishError, limit: usize) -> Self {
+        if error.kind() == PublishErrorKind::MaxPayloadExceeded {
+            return Self::TooLarge { limit };
+        }
+        let source =
+            std::error::Error::source(error).and_then(|s| s.downcast_ref::<async_nats::jetstream::Error>());
+        match source.map(|e| (e.error_code().0, e)) {
+            // 10077: a limit of the stream with `discard new`; 10167: too many messages on their way into it.
+            Some((10077 | 10167, _)) => Self::Full,
+            Some((_, e)) => Self::unavailable(e),
+            None => Self::unavailable(error),
+        }
+    }
+}

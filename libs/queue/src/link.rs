@@ -1,0 +1,263 @@
+//! The connection: made in the background, watched, and repaired.
+//!
+//! Promises: while the server is away or its streams are not as they must be, every operation fails at once; after each
+//! reconnect, and whenever an operation found a stream or consumer gone, they are put back with jittered back-off.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_nats::{
+    Client, ConnectOptions, Event,
+    jetstream::{self, context::ContextBuilder},
+};
+use rand::RngExt;
+use tokio::sync::{Notify, watch};
+use tracing::{debug, info, warn};
+
+use crate::{Config, Error, subjects, topology};
+
+const SLOWEST_RETRY: Duration = Duration::from_secs(5);
+
+/// What the client library last said about its connection.
+#[derive(Debug, Clone, Default)]
+struct Wire {
+    up: bool,
+    /// Goes up with each change, so that a quick down-and-up is seen.
+    changes: u64,
+}
+
+/// One connection and what is known about it.
+pub(crate) struct Link {
+    pub(crate) config: Config,
+    pub(crate) names: subjects::Names,
+    pub(crate) client: Client,
+    pub(crate) js: jetstream::Context,
+    health: Arc<Health>,
+    epoch: AtomicU64,
+    /// See [`Link::answers_no_wait`].
+    answers_no_wait: AtomicBool,
+    repair: Notify,
+}
+
+struct Health {
+    wire: watch::Sender<Wire>,
+    state: watch::Sender<Result<(), Error>>,
+    ready: watch::Sender<Result<(), String>>,
+}
+
+impl Health {
+    fn set(&self, state: Result<(), Error>) {
+        self.state.send_if_modified(|old| std::mem::replace(old, state.clone()) != state);
+        let text = state.map_err(|e| e.to_string());
+        self.ready.send_if_modified(|old| std::mem::replace(old, text.clone()) != text);
+    }
+
+    fn hear(&self, event: Event) {
+        match event {
+            Event::Connected => self.wire.send_modify(|wire| {
+                wire.up = true;
+                wire.changes += 1;
+            }),
+            Event::Disconnected | Event::Closed => {
+                self.wire.send_modify(|wire| {
+                    wire.up = false;
+                    wire.changes += 1;
+                });
+                self.set(Err(Error::unavailable("disconnected")));
+                warn!("disconnected from the queue");
+            }
+            Event::SlowConsumer(_) => warn!("a subscription of the queue overflowed"),
+            Event::LameDuckMode | Event::Draining => debug!(%event, "queue"),
+            // Refused credentials end here, again and again: readiness must say so.
+            Event::ServerError(_) | Event::ClientError(_) => {
+                warn!(%event, "queue");
+                if !self.wire.borrow().up {
+                    self.set(Err(Error::unavailable(event)));
+                }
+            }
+        }
+    }
+}
+
+impl Link {
+    /// Starts to connect and returns; `name` is shown by the server's monitoring.
+    pub(crate) async fn open(config: &Config, name: &str) -> Result<Arc<Self>, Error> {
+        let problems = config.check();
+        if !problems.is_empty() {
+            return Err(Error::Config(problems.join("; ")));
+        }
+        let away = Err(Error::unavailable("not connected yet"));
+        let health = Arc::new(Health {
+            wire: watch::Sender::new(Wire::default()),
+            ready: watch::Sender::new(away.clone().map_err(|e: Error| e.to_string())),
+            state: watch::Sender::new(away),
+        });
+        let servers = config.servers().map_err(Error::Config)?;
+        let options = options(config, name, &servers).await?;
+        let heard = Arc::clone(&health);
+        let client = options
+            .event_callback(move |event| {
+                heard.hear(event);
+                std::future::ready(())
+            })
+            .connect(servers)
+            .await
+            .map_err(|e| Error::Config(e.to_string()))?;
+        let js = ContextBuilder::new()
+            .timeout(config.publish_timeout)
+            .ack_timeout(config.publish_timeout)
+            .max_ack_inflight(subjects::MAX_PUBLISHES_IN_FLIGHT)
+            .backpressure_on_inflight(true)
+            .build(client.clone());
+        let names = subjects::Names::new(&config.prefix);
+        let (epoch, answers_no_wait, repair) = (AtomicU64::new(0), AtomicBool::new(false), Notify::new());
+        Ok(Arc::new(Self {
+            config: config.clone(),
+            names,
+            client,
+            js,
+            health,
+            epoch,
+            answers_no_wait,
+            repair,
+        }))
+    }
+
+    /// Keeps the streams and consumers in place; runs until dropped.
+    pub(crate) async fn supervise(self: Arc<Self>) {
+        let mut wire = self.health.wire.subscribe();
+        let mut failures = 0;
+        loop {
+            let seen = wire.borrow_and_update().clone();
+            let mut pause = None;
+            if seen.up {
+                match self.ensure(&seen).await {
+                    Ok(()) => failures = 0,
+                    Err(error) => {
+                        if failures == 0 {
+                            warn!(%error, "the queue cannot be used yet");
+                        }
+                        self.health.set(Err(error));
+                        pause = Some(backoff(failures));
+                        failures += 1;
+                    }
+                }
+            }
+            tokio::select! {
+                changed = wire.changed() => if changed.is_err() { return },
+                () = self.repair.notified() => {}
+                () = sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn ensure(&self, seen: &Wire) -> Result<(), Error> {
+        topology::ensure(&self.js, &self.config).await?;
+        let (major, minor, patch) = subjects::ANSWERS_NO_WAIT;
+        self.answers_no_wait.store(self.client.is_server_compatible(major, minor, patch), Ordering::Release);
+        // A connection lost meanwhile has said so, or will right after this: its word stands.
+        if self.health.wire.borrow().changes == seen.changes {
+            let epoch = self.epoch.fetch_add(1, Ordering::AcqRel) + 1;
+            self.health.set(Ok(()));
+            info!(epoch, server = self.client.server_info().version, "the queue is ready");
+            if self.health.wire.borrow().changes != seen.changes && !self.health.wire.borrow().up {
+                self.health.set(Err(Error::unavailable("disconnected")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Fails at once unless the queue can be used now.
+    pub(crate) fn usable(&self) -> Result<(), Error> {
+        self.health.state.borrow().clone()
+    }
+
+    /// Resolves with the reason as soon as the queue cannot be used any more.
+    pub(crate) async fn unusable(&self) -> Error {
+        let mut state = self.health.state.subscribe();
+        let reason = state.wait_for(Result::is_err).await.map(|state| state.clone());
+        match reason {
+            Ok(Err(error)) => error,
+            _ => Error::unavailable("closed"),
+        }
+    }
+
+    /// A number that changes when streams and consumers were put in place anew.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Whether the server answers every `no_wait` pull that finds nothing.
+    pub(crate) fn answers_no_wait(&self) -> bool {
+        self.answers_no_wait.load(Ordering::Acquire)
+    }
+
+    /// Says that a stream or consumer seems to be gone.
+    pub(crate) fn missing(&self) {
+        self.repair.notify_one();
+    }
+
+    pub(crate) fn ready(&self) -> watch::Receiver<Result<(), String>> {
+        self.health.ready.subscribe()
+    }
+}
+
+async fn options(
+    config: &Config,
+    name: &str,
+    servers: &[async_nats::ServerAddr],
+) -> Result<ConnectOptions, Error> {
+    let mut options = ConnectOptions::new()
+        .name(name)
+        .retry_on_initial_connect()
+        .connection_timeout(config.connect_timeout)
+        .request_timeout(Some(config.publish_timeout))
+        .ping_interval(subjects::PING_INTERVAL)
+        .subscription_capacity(subjects::SUBSCRIPTION_CAPACITY)
+        .reconnect_delay_callback(|attempts| {
+            // The first attempt goes at once; a fleet that lost its server must not come back in step.
+            if attempts <= 1 {
+                Duration::ZERO
+            } else {
+                backoff(u32::try_from(attempts - 1).unwrap_or(u32::MAX))
+            }
+        });
+    // The client library does not read the user of a URL by itself.
+    if let Some((user, password)) = servers.iter().find_map(|s| Some((s.username()?, s.password()))) {
+        options = match password {
+            Some(password) => options.user_and_password(user.to_owned(), password.to_owned()),
+            None => options.token(user.to_owned()),
+        };
+    }
+    if !config.credentials_file.is_empty() {
+        let unreadable = |e: std::io::Error| Error::Config(format!("credentials_file: {e}"));
+        options = options.credentials_file(&config.credentials_file).await.map_err(unreadable)?;
+    }
+    if !config.tls_ca_file.is_empty() {
+        options = options.add_root_certificates(config.tls_ca_file.clone().into()).require_tls(true);
+    }
+    if !config.tls_cert_file.is_empty() {
+        let (cert, key) = (config.tls_cert_file.clone().into(), config.tls_key_file.clone().into());
+        options = options.add_client_certificate(cert, key).require_tls(true);
+    }
+    Ok(options)
+}
+
+async fn sleep(pause: Option<Duration>) {
+    match pause {
+        Some(pause) => tokio::time::sleep(pause).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// 100 ms, 200 ms, … at most 5 s, each times a random 0.5 to 1.
+pub(crate) fn backoff(failures: u32) -> Duration {
+    let longest =
+        Duration::from_millis(100).saturating_mul(2_u32.saturating_pow(failures.min(16))).min(SLOWEST_RETRY);
+    longest.mul_f64(rand::rng().random_range(0.5..1.0))
+}

@@ -1,0 +1,219 @@
+//! What the streams and consumers must be, and putting them there.
+//!
+//! Promises: idempotent, safe to run from many processes at once, and after it the server's own words were read back:
+//! old servers drop fields that they do not know without a word. A stream whose nature differs is refused, never replaced:
+//! it may hold work.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{
+    Context, ErrorCode,
+    consumer::{AckPolicy, DeliverPolicy, pull},
+    context::{CreateStreamError, CreateStreamErrorKind, GetStreamErrorKind},
+    stream::{Config as Stream, ConsumerErrorKind, DiscardPolicy, RetentionPolicy, StorageType},
+};
+use domain::Lane;
+
+use crate::{Config, Error, subjects};
+
+/// Puts all streams and work consumers there and checks them.
+pub(crate) async fn ensure(js: &Context, config: &Config) -> Result<(), Error> {
+    let (major, minor, patch) = subjects::OLDEST_SERVER;
+    if !js.client().is_server_compatible(major, minor, patch) {
+        let version = js.client().server_info().version;
+        return Err(Error::Refused(format!("nats-server {version} is older than {major}.{minor}.{patch}")));
+    }
+    ensure_stream(js, &work_stream(config)).await?;
+    ensure_stream(js, &outcome_stream(config)).await?;
+    let names = subjects::Names::new(&config.prefix);
+    for lane in Lane::ALL {
+        for priority in subjects::PRIORITIES {
+            let subject = names.work_subject(*lane, priority);
+            let wanted = consumer(config, &names.work_consumer(*lane, priority), &subject);
+            ensure_consumer(js, &names.work_stream(), wanted).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts the durable consumer of one reader of outcomes there and checks it.
+pub(crate) async fn ensure_outcomes(js: &Context, config: &Config, durable: &str) -> Result<(), Error> {
+    let names = subjects::Names::new(&config.prefix);
+    let wanted = consumer(config, durable, &names.outcome_subject());
+    ensure_consumer(js, &names.outcome_stream(), wanted).await
+}
+
+fn work_stream(config: &Config) -> Stream {
+    let names = subjects::Names::new(&config.prefix);
+    Stream {
+        name: names.work_stream(),
+        subjects: vec![names.work_subjects()],
+        retention: RetentionPolicy::WorkQueue,
+        discard: DiscardPolicy::New,
+        max_messages: i64::try_from(config.max_work_messages).unwrap_or(i64::MAX),
+        max_bytes: i64::try_from(config.max_work_bytes.as_u64()).unwrap_or(i64::MAX),
+        ..common(config)
+    }
+}
+
+fn outcome_stream(config: &Config) -> Stream {
+    let names = subjects::Names::new(&config.prefix);
+    Stream {
+        name: names.outcome_stream(),
+        subjects: vec![names.outcome_subject()],
+        retention: RetentionPolicy::Limits,
+        // Settled outcomes stay until they age out: refusing new ones because of them would stop the mesh.
+        discard: DiscardPolicy::Old,
+        max_messages: -1,
+        max_bytes: i64::try_from(config.max_outcome_bytes.as_u64()).unwrap_or(i64::MAX),
+        max_age: config.outcome_max_age,
+        ..common(config)
+    }
+}
+
+fn common(config: &Config) -> Stream {
+    Stream {
+        storage: StorageType::File,
+        num_replicas: config.replicas,
+        duplicate_window: subjects::DUPLICATE_WINDOW,
+        max_consumers: -1,
+        max_messages_per_subject: -1,
+        ..Stream::default()
+    }
+}
+
+fn consumer(config: &Config, name: &str, subject: &str) -> pull::Config {
+    pull::Config {
+        durable_name: Some(name.to_owned()),
+        filter_subject: subject.to_owned(),
+        deliver_policy: DeliverPolicy::All,
+        ack_policy: AckPolicy::Explicit,
+        ack_wait: config.ack_wait,
+        // Counting attempts is the ledger's business: a message over this limit would stay in the stream for ever.
+        max_deliver: -1,
+        max_ack_pending: subjects::MAX_ACK_PENDING,
+        max_waiting: subjects::MAX_WAITING,
+        ..pull::Config::default()
+    }
+}
+
+async fn ensure_stream(js: &Context, wanted: &Stream) -> Result<(), Error> {
+    let found = match js.get_stream(&wanted.name).await {
+        Ok(stream) => Some(stream.cached_info().config.clone()),
+        Err(error) => match error.kind() {
+            GetStreamErrorKind::JetStream(e) if e.error_code() == ErrorCode::STREAM_NOT_FOUND => None,
+            GetStreamErrorKind::JetStream(e) => return Err(Error::Refused(e.to_string())),
+            _ => return Err(Error::unavailable(error)),
+        },
+    };
+    let got = match found {
+        None => js.create_stream(wanted.clone()).await.map_err(stream_error)?.cached_info().config.clone(),
+        Some(found) => {
+            refuse_if(&wanted.name, nature(wanted, &found))?;
+            if limits(wanted, &found).is_empty() {
+                return Ok(());
+            }
+            // What an operator added (placement, compression) stays.
+            let update = Stream {
+                subjects: wanted.subjects.clone(),
+                discard: wanted.discard,
+                max_messages: wanted.max_messages,
+                max_bytes: wanted.max_bytes,
+                max_age: wanted.max_age,
+                num_replicas: wanted.num_replicas,
+                duplicate_window: wanted.duplicate_window,
+                ..found
+            };
+            js.update_stream(update).await.map_err(stream_error)?.config
+        }
+    };
+    let mut problems = nature(wanted, &got);
+    problems.extend(limits(wanted, &got));
+    refuse_if(&wanted.name, problems)
+}
+
+fn stream_error(error: CreateStreamError) -> Error {
+    match error.kind() {
+        CreateStreamErrorKind::JetStream(e) => Error::Refused(e.to_string()),
+        _ => Error::unavailable(error),
+    }
+}
+
+async fn ensure_consumer(js: &Context, stream: &str, wanted: pull::Config) -> Result<(), Error> {
+    let name = wanted.durable_name.clone().unwrap_or_default();
+    let got =
+        js.create_consumer_on_stream(wanted.clone(), stream).await.map_err(|error| match error.kind() {
+            ConsumerErrorKind::JetStream(e) if e.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+                Error::unavailable(e)
+            }
+            ConsumerErrorKind::JetStream(e) => Error::Refused(format!("consumer {name}: {e}")),
+            _ => Error::unavailable(error),
+        })?;
+    let got = got.cached_info().config.clone();
+    let same = |what: &'static str, same: bool| (!same).then_some(what);
+    let differing = [
+        same("filter_subject", got.filter_subject == wanted.filter_subject && got.filter_subjects.is_empty()),
+        same("ack_policy", got.ack_policy == AckPolicy::Explicit),
+        same("deliver_policy", got.deliver_policy == DeliverPolicy::All),
+        same("ack_wait", got.ack_wait == wanted.ack_wait),
+        same("max_deliver", got.max_deliver <= 0),
+        same("max_ack_pending", got.max_ack_pending == wanted.max_ack_pending),
+        same("backoff", got.backoff.is_empty()),
+        same("inactive_threshold", got.inactive_threshold == Duration::ZERO),
+        same("deliver_subject", got.deliver_subject.is_none()),
+    ];
+    refuse_if(&name, differing.into_iter().flatten().collect())
+}
+
+/// Fields that make the stream what it is; a difference cannot be repaired in place.
+fn nature(wanted: &Stream, got: &Stream) -> Vec<&'static str> {
+    let mut differing = Vec::new();
+    if wanted.retention != got.retention {
+        differing.push("retention");
+    }
+    if wanted.storage != got.storage {
+        differing.push("storage");
+    }
+    // Copies of another stream are not ours to consume.
+    if got.mirror.is_some() || got.sources.as_ref().is_some_and(|s| !s.is_empty()) {
+        differing.push("sources");
+    }
+    if got.sealed || got.no_ack {
+        differing.push("sealed or no_ack");
+    }
+    differing
+}
+
+/// Fields that can be changed in place.
+fn limits(wanted: &Stream, got: &Stream) -> Vec<&'static str> {
+    let mut differing = Vec::new();
+    if wanted.subjects != got.subjects {
+        differing.push("subjects");
+    }
+    if wanted.discard != got.discard {
+        differing.push("discard");
+    }
+    if wanted.max_messages != got.max_messages {
+        differing.push("max_msgs");
+    }
+    if wanted.max_bytes != got.max_bytes {
+        differing.push("max_bytes");
+    }
+    if wanted.max_age != got.max_age {
+        differing.push("max_age");
+    }
+    if wanted.num_replicas != got.num_replicas {
+        differing.push("num_replicas");
+    }
+    if wanted.duplicate_window != got.duplicate_window {
+        differing.push("duplicate_window");
+    }
+    differing
+}
+
+fn refuse_if(name: &str, differing: Vec<&'static str>) -> Result<(), Error> {
+    if differing.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Refused(format!("{name} has other settings than asked for: {}", differing.join(", "))))
+}

@@ -1,0 +1,251 @@
+//! Servers that are away, killed, wiped or set up otherwise.
+
+use std::time::{Duration, Instant};
+
+use async_nats::jetstream::{self, stream};
+use bytes::Bytes;
+use domain::Lane;
+use futures::StreamExt;
+use queue::{Bus, Error, server::NatsServer};
+
+use crate::support::{Nats, PATIENCE, eventually, nothing, on_each_server, ready, take, texts, work};
+
+#[tokio::test]
+async fn a_killed_server_keeps_what_it_acknowledged() {
+    on_each_server(async |mut nats| {
+        let works = (0..100).map(|n| work(&n.to_string())).collect();
+        assert!(nats.bus.publish_work_batch(works).await.iter().all(Result::is_ok));
+        nats.server.kill().await.unwrap();
+
+        let mut state = nats.bus.ready();
+        tokio::time::timeout(PATIENCE, state.wait_for(Result::is_err)).await.unwrap().unwrap();
+        let start = Instant::now();
+        let refused = nats.bus.publish_work(work("away")).await;
+        assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
+        assert!(matches!(nats.bus.pull(Lane::Http).pull(1).await, Err(Error::Unavailable(_))));
+        assert!(matches!(nats.bus.backlog(Lane::Http).await, Err(Error::Unavailable(_))));
+        assert!(start.elapsed() < Duration::from_secs(1), "fails at once: {:?}", start.elapsed());
+
+        nats.server.restart().await.unwrap();
+        ready(&nats.bus).await;
+        let mut puller = nats.bus.pull(Lane::Http);
+        let mut seen = texts(&take(&mut puller, 100).await);
+        seen.sort_by_key(|t| t.parse::<u32>().unwrap());
+        assert_eq!(seen, (0..100).map(|n| n.to_string()).collect::<Vec<_>>());
+        nats.bus.publish_work(work("after")).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_wiped_server_is_set_up_again() {
+    on_each_server(async |mut nats| {
+        nats.bus.publish_work(work("lost")).await.unwrap();
+        nats.bus.publish_outcome("lost".into(), Bytes::new()).await.unwrap();
+        let mut outcomes = nats.bus.outcomes("job");
+        assert_eq!(outcomes.pull(10, Duration::from_secs(5)).await.unwrap().len(), 1);
+        let mut puller = nats.bus.pull(Lane::Http);
+
+        nats.server.kill().await.unwrap();
+        std::fs::remove_dir_all(nats.server.store_dir()).unwrap();
+        nats.server.restart().await.unwrap();
+
+        eventually(async || nats.bus.publish_work(work("new")).await).await;
+        eventually(async || nats.bus.publish_outcome("new".into(), Bytes::from_static(b"new")).await).await;
+        let found = eventually(async || puller.pull(10).await).await;
+        assert_eq!(texts(&found), ["new"]);
+        let found = eventually(async || outcomes.pull(10, Duration::from_secs(5)).await).await;
+        assert_eq!(texts(&found), ["new"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn deleted_streams_and_consumers_come_back_without_a_reconnect() {
+    on_each_server(async |nats| {
+        let js = admin(&nats).await;
+        let mut outcomes = nats.bus.outcomes("job");
+        assert!(outcomes.pull(1, Duration::from_millis(50)).await.unwrap().is_empty());
+        let mut puller = nats.bus.pull(Lane::Http);
+        assert!(nothing(&mut puller).await);
+
+        for stream in ["TEST_WORK", "TEST_OUTCOMES"] {
+            js.delete_stream(stream).await.unwrap();
+        }
+        eventually(async || nats.bus.publish_work(work("a")).await).await;
+        eventually(async || nats.bus.publish_outcome("a".into(), Bytes::from_static(b"a")).await).await;
+        let found = eventually(async || puller.pull(1).await).await;
+        assert_eq!(texts(&found), ["a"]);
+        found[0].ack().await.unwrap();
+        let found = eventually(async || outcomes.pull(1, Duration::from_secs(5)).await).await;
+        assert_eq!(texts(&found), ["a"]);
+
+        js.delete_consumer_from_stream("http-normal", "TEST_WORK").await.unwrap();
+        nats.bus.publish_work(work("b")).await.unwrap();
+        let mut found = Vec::new();
+        while found.is_empty() {
+            found = eventually(async || puller.pull(1).await).await;
+        }
+        assert_eq!(texts(&found), ["b"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pull_that_waits_ends_when_the_server_dies_and_works_again_after() {
+    on_each_server(async |mut nats| {
+        let mut outcomes = nats.bus.outcomes("job");
+        assert!(outcomes.pull(1, Duration::from_millis(50)).await.unwrap().is_empty());
+        let waiting = tokio::task::spawn(async move {
+            let result = outcomes.pull(1, Duration::from_secs(60)).await;
+            (outcomes, result.map(|found| found.len()))
+        });
+        // It waits at the server once its consumer has a waiting request; a kill at any earlier point must end it as well.
+        nats.server.kill().await.unwrap();
+        let (mut outcomes, result) = tokio::time::timeout(PATIENCE, waiting).await.unwrap().unwrap();
+        assert!(matches!(result, Err(Error::Unavailable(_))), "{result:?}");
+        nats.server.restart().await.unwrap();
+        ready(&nats.bus).await;
+        nats.bus.publish_outcome("a".into(), Bytes::new()).await.unwrap();
+        assert_eq!(eventually(async || outcomes.pull(1, Duration::from_secs(5)).await).await.len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_listener_goes_on_after_a_restart() {
+    on_each_server(async |mut nats| {
+        let mut listener = nats.bus.listen("event").await.unwrap();
+        nats.bus.notify("event", Bytes::from_static(b"before")).await;
+        assert_eq!(listener.next().await.unwrap(), "before");
+        nats.server.kill().await.unwrap();
+        nats.server.restart().await.unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            assert!(Instant::now() < deadline);
+            nats.bus.notify("event", Bytes::from_static(b"after")).await;
+            let next = tokio::time::timeout(Duration::from_millis(100), listener.next()).await;
+            if let Ok(hint) = next {
+                assert_eq!(hint.unwrap(), "after");
+                break;
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_bus_waits_for_a_server_that_starts_later() {
+    on_each_server(async |mut nats| {
+        nats.server.kill().await.unwrap();
+        let start = Instant::now();
+        let bus = Bus::connect(&nats.config, "early").await.unwrap();
+        assert!(start.elapsed() < Duration::from_secs(1));
+        assert!(matches!(bus.publish_work(work("early")).await, Err(Error::Unavailable(_))));
+        assert!(bus.ready().borrow().is_err());
+        nats.server.restart().await.unwrap();
+        ready(&bus).await;
+        bus.publish_work(work("early")).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stream_of_another_nature_is_refused_and_left_alone() {
+    on_each_server(async |nats| {
+        let js = admin(&nats).await;
+        js.create_stream(stream::Config {
+            name: "OTHER_WORK".into(),
+            subjects: vec!["other.work.>".into()],
+            retention: stream::RetentionPolicy::Limits,
+            ..Default::default()
+        })
+        .await
+        .unwrap();
+        let config = queue::Config { prefix: "other".into(), ..nats.config.clone() };
+        let bus = Bus::connect(&config, "other").await.unwrap();
+        let named = |state: &Result<(), String>| state.as_ref().is_err_and(|e| e.contains("retention"));
+        let mut state = bus.ready();
+        tokio::time::timeout(PATIENCE, state.wait_for(named)).await.unwrap().unwrap();
+        assert!(matches!(bus.publish_work(work("a")).await, Err(Error::Refused(_))));
+        let kept = js.get_stream("OTHER_WORK").await.unwrap().cached_info().config.retention;
+        assert_eq!(kept, stream::RetentionPolicy::Limits);
+
+        // An operator who removes it needs no restart.
+        js.delete_stream("OTHER_WORK").await.unwrap();
+        ready(&bus).await;
+        bus.publish_work(work("a")).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn changed_limits_are_applied_to_the_stream_that_is_there() {
+    on_each_server(async |nats| {
+        let js = admin(&nats).await;
+        let config =
+            queue::Config { max_work_messages: 77, ack_wait: Duration::from_secs(60), ..nats.config.clone() };
+        nats.bus.publish_work(work("kept")).await.unwrap();
+        let bus = Bus::connect(&config, "changed").await.unwrap();
+        ready(&bus).await;
+        let stream = js.get_stream("TEST_WORK").await.unwrap();
+        assert_eq!(stream.cached_info().config.max_messages, 77);
+        assert_eq!(stream.consumer_info("http-high").await.unwrap().config.ack_wait, Duration::from_secs(60));
+        assert_eq!(bus.backlog(Lane::Http).await.unwrap(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_meshes_share_a_server_by_prefix() {
+    on_each_server(async |nats| {
+        let config = queue::Config { prefix: "second".into(), ..nats.config.clone() };
+        let second = Bus::connect(&config, "second").await.unwrap();
+        ready(&second).await;
+        nats.bus.publish_work(work("first")).await.unwrap();
+        assert!(nothing(&mut second.pull(Lane::Http)).await);
+        assert_eq!(nats.bus.backlog(Lane::Http).await.unwrap(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_reported_by_readiness() {
+    on_each_server(async |nats| {
+        let config = queue::Config {
+            url: format!("nats://crawlmesh:wrong@127.0.0.1:{}", nats.server.port()),
+            ..nats.config.clone()
+        };
+        let bus = Bus::connect(&config, "wrong").await.unwrap();
+        let mut state = bus.ready();
+        let told = |state: &Result<(), String>| {
+            state.as_ref().is_err_and(|e| e.to_lowercase().contains("authorization") && !e.contains("wrong@"))
+        };
+        let waited = tokio::time::timeout(PATIENCE, state.wait_for(told)).await;
+        assert!(waited.is_ok(), "{:?}", bus.ready().borrow());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_left_behind_is_ended_by_the_next_start() {
+    on_each_server(async |nats| {
+        let binary = queue::server::find_server(None).unwrap();
+        let mut left = nats.server;
+        // As after a kill of the parent: the child runs on and nobody holds it.
+        let second = NatsServer::start(&binary, nats.dir.path(), left.port()).await.unwrap();
+        let ended = tokio::time::timeout(PATIENCE, left.ended()).await.unwrap().unwrap();
+        assert!(!ended.success());
+        let bus = Bus::connect(&queue::Config { url: second.url(), ..nats.config }, "second").await.unwrap();
+        ready(&bus).await;
+    })
+    .await;
+}
+
+/// A client of its own, to meddle with.
+async fn admin(nats: &Nats) -> jetstream::Context {
+    let server: async_nats::ServerAddr = nats.config.url.parse().unwrap();
+    let (user, password) = (server.username().unwrap(), server.password().unwrap());
+    let options = async_nats::ConnectOptions::with_user_and_password(user.into(), password.into());
+    jetstream::new(options.connect(server).await.unwrap())
+}

@@ -1,0 +1,116 @@
+//! A database that goes away, is locked, or is not there yet.
+
+use std::time::{Duration, Instant};
+
+use sea_orm::{ConnectionTrait, Database, DbErr};
+use store::{Config, Db, Error, is_unavailable, testing};
+
+use crate::schema::{Migrator, count, eventually, insert, open};
+
+#[tokio::test]
+async fn postgres_heals_after_a_restart() {
+    let server = testing::Postgres::start().unwrap();
+    let config = Config { url: server.fresh_url().unwrap(), ..Config::default() };
+    let db = open(&config).await;
+    insert(&db, "before").await.unwrap();
+
+    server.stop().unwrap();
+    assert!(!db.ready().await);
+    let error = insert(&db, "lost").await.unwrap_err();
+    assert!(is_unavailable(&error), "{error:?}");
+
+    server.start_again().unwrap();
+    eventually(Duration::from_secs(10), async || insert(&db, "after").await.is_ok()).await;
+    assert!(db.ready().await);
+    assert_eq!(count(&db).await, 2);
+
+    server.restart_immediate().unwrap();
+    eventually(Duration::from_secs(10), async || insert(&db, "again").await.is_ok()).await;
+    assert_eq!(count(&db).await, 3);
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_waited_for_and_then_reported() {
+    let server = testing::Postgres::start().unwrap();
+    let url = server.fresh_url().unwrap();
+    server.stop().unwrap();
+
+    let hasty = Config { url: url.clone(), connect_timeout: Duration::from_millis(300), ..Config::default() };
+    let error = Db::open::<Migrator>(&hasty).await.unwrap_err();
+    assert!(matches!(&error, Error::Open(e) if is_unavailable(e)), "{error:?}");
+
+    let patient = Config { url, connect_timeout: Duration::from_secs(30), ..Config::default() };
+    let opening = tokio::task::spawn(async move { Db::open::<Migrator>(&patient).await });
+    tokio::task::spawn_blocking(move || server.start_again().map(|()| server)).await.unwrap().unwrap();
+    opening.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_locked_sqlite_file_is_unavailable_and_then_free_again() {
+    let config = Config { busy_timeout: Duration::from_millis(200), ..testing::sqlite().unwrap() };
+    let db = open(&config).await;
+    insert(&db, "before").await.unwrap();
+
+    let other = Database::connect(&config.url).await.unwrap();
+    let lock = other.execute_unprepared("BEGIN IMMEDIATE").await;
+    lock.unwrap();
+    let error = insert(&db, "locked out").await.unwrap_err();
+    assert!(is_unavailable(&error), "{error:?}");
+    assert_eq!(count(&db).await, 1, "reading goes on while another process writes");
+
+    other.execute_unprepared("COMMIT").await.unwrap();
+    insert(&db, "after").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_slow_statement_is_cut_off() {
+    let config = Config { statement_timeout: Duration::from_millis(200), ..testing::postgres().unwrap() };
+    let db = open(&config).await;
+    let start = Instant::now();
+    let error = db.read().execute_unprepared("SELECT pg_sleep(30)").await.unwrap_err();
+    assert!(is_unavailable(&error), "{error:?}");
+    assert!(start.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn a_pool_in_use_is_unavailable_after_the_acquire_timeout() {
+    for (name, config) in testing::both().unwrap() {
+        println!("on {name}");
+        let config = Config { max_connections: 1, acquire_timeout: Duration::from_millis(200), ..config };
+        let db = open(&config).await;
+        let (holder, (begun, wait)) = (db.clone(), tokio::sync::oneshot::channel());
+        let begun = std::sync::Mutex::new(Some(begun));
+        let held = tokio::task::spawn(async move {
+            holder
+                .write::<(), DbErr, _>(async |_txn| {
+                    begun.lock().unwrap().take().unwrap().send(()).unwrap();
+                    std::future::pending().await
+                })
+                .await
+        });
+        wait.await.unwrap();
+        let error = insert(&db, "x").await.unwrap_err();
+        assert!(is_unavailable(&error), "{error:?}");
+        held.abort();
+        eventually(Duration::from_secs(5), async || insert(&db, "x").await.is_ok()).await;
+    }
+}
+
+#[tokio::test]
+async fn settings_that_cannot_be_used_are_all_named() {
+    let config = Config { url: "mysql://x".into(), max_connections: 0, ..Config::default() };
+    let error = Db::open::<Migrator>(&config).await.unwrap_err().to_string();
+    assert!(error.contains("url") && error.contains("max_connections"), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_not_unavailable() {
+    let config = testing::sqlite().unwrap();
+    let file = std::path::PathBuf::from(config.url.trim_start_matches("sqlite://"));
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, vec![b'x'; 8192]).unwrap();
+    match Db::open::<Migrator>(&config).await {
+        Err(Error::Open(e) | Error::Migrate(e)) => assert!(!is_unavailable(&e), "{e:?}"),
+        other => panic!("{other:?}"),
+    }
+}

@@ -1,0 +1,50 @@
+//! What can go wrong in the result service, and the one table from there to what callers see.
+
+use domain::{JobId, PageId, id::page_name};
+use sea_orm::DbErr;
+use tonic::{Code, Status};
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("{} has no document", page_name(*.0, *.1))]
+    NoDocument(JobId, PageId),
+    #[error("{} has no artifact of this kind", page_name(*.0, *.1))]
+    NoArtifact(JobId, PageId),
+    /// The parts of an upload do not fit together.
+    #[error("{0}")]
+    Upload(&'static str),
+    #[error("{what} is larger than {limit} bytes")]
+    TooLarge { what: &'static str, limit: u64 },
+    #[error("reach the result store")]
+    Store(#[from] DbErr),
+    #[error("reach the object store")]
+    Objects(#[from] object_store::Error),
+    #[error("delete objects")]
+    Delete(#[source] std::io::Error),
+    #[error("the object store did not answer in time")]
+    ObjectsSlow,
+    /// The janitor came in between: it may have begun to remove what was to be kept. The next attempt succeeds.
+    #[error("keep what the janitor may be removing")]
+    Overdue,
+    /// There is a row, and no object, or not the one that was written.
+    #[error("read back a document: {0}")]
+    Lost(String),
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        let unreachable = |error| mesh::fail(Code::Unavailable, "RESULT_STORE_UNREACHABLE", error);
+        match &error {
+            Error::NoDocument(..) => mesh::refuse(Code::NotFound, "DOCUMENT_NOT_FOUND", &error),
+            Error::NoArtifact(..) => mesh::refuse(Code::NotFound, "ARTIFACT_NOT_FOUND", &error),
+            Error::Upload(_) => mesh::refuse(Code::InvalidArgument, "INVALID_UPLOAD", &error),
+            Error::TooLarge { .. } => mesh::refuse(Code::ResourceExhausted, "DOCUMENT_TOO_LARGE", &error),
+            Error::Store(cause) if store::is_unavailable(cause) => unreachable(&error),
+            Error::Store(_) => mesh::fail(Code::Internal, "RESULT_STORE_FAILED", &error),
+            // A full disk is an object store that cannot be reached for writing.
+            Error::Objects(_) | Error::Delete(_) | Error::ObjectsSlow | Error::Overdue => unreachable(&error),
+            Error::Lost(_) => mesh::fail(Code::Internal, "DOCUMENT_LOST", &error),
+        }
+    }
+}

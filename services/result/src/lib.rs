@@ -1,0 +1,212 @@
+//! The result service: it keeps page documents and their artifacts, until their time is over.
+//!
+//! Promises: storing twice is storing once, and an earlier dispatch never replaces a later one; a page is visible whole
+//! or not at all; what is no longer visible is deleted, whatever crashes in between.
+
+mod archive;
+mod document;
+mod error;
+mod handler;
+mod janitor;
+mod objects;
+mod store;
+mod upload;
+mod wire;
+
+use std::time::Duration;
+
+use ::store as database;
+use anyhow::Context;
+use api::result::v1::result_service_server::ResultServiceServer;
+use bytesize::ByteSize;
+use serde::Deserialize;
+use tokio::sync::watch;
+
+use crate::{archive::Archive, handler::Handler, objects::Objects, store::Store};
+
+/// Pause between two looks at the database for `/ready`.
+const READY_PAUSE: Duration = Duration::from_secs(2);
+/// What a message needs beside the document in it.
+const ENVELOPE: u64 = 1 << 20;
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// The settings of the result service; `config.default.toml` documents each.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// `[server]`
+    pub server: mesh::config::Server,
+    /// `[tls]`
+    pub tls: mesh::config::Tls,
+    /// `[telemetry]`
+    pub telemetry: mesh::config::Telemetry,
+    /// `[peers]`
+    pub peers: mesh::config::Peers,
+    /// `[database]`
+    pub database: database::Config,
+    /// `[objects]`
+    pub objects: ObjectStore,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[janitor]`
+    pub janitor: Janitor,
+}
+
+/// `[objects]`: where the bytes are.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectStore {
+    /// A folder, as a path or `file:///path`.
+    pub url: String,
+    /// Whether a stored page survives a power cut.
+    pub fsync: bool,
+    /// Of one operation.
+    #[serde(with = "humantime_serde")]
+    pub timeout: Duration,
+    /// After which the objects of an unfinished store are garbage.
+    #[serde(with = "humantime_serde")]
+    pub orphan_grace: Duration,
+}
+
+/// `[limits]`: what a page may cost.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Of one document, uncompressed.
+    pub max_document: ByteSize,
+    /// Of one artifact, uncompressed.
+    pub max_artifact: ByteSize,
+    /// Of all uploads at a time.
+    pub upload_memory: ByteSize,
+    /// Life of a document that comes without an end.
+    #[serde(with = "humantime_serde")]
+    pub default_ttl: Duration,
+}
+
+/// `[janitor]`: removing what is over.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Janitor {
+    /// How often.
+    #[serde(with = "humantime_serde")]
+    pub interval: Duration,
+    /// Documents or folders in one step.
+    pub batch: u64,
+}
+
+impl mesh::Config for Config {
+    const SERVICE: domain::Service = domain::Service::Result;
+    const DEFAULTS: &'static str = include_str!("../config.default.toml");
+
+    fn server(&self) -> &mesh::config::Server {
+        &self.server
+    }
+
+    fn tls(&self) -> &mesh::config::Tls {
+        &self.tls
+    }
+
+    fn telemetry(&self) -> &mesh::config::Telemetry {
+        &self.telemetry
+    }
+
+    fn peers(&self) -> &mesh::config::Peers {
+        &self.peers
+    }
+
+    fn validate(&self, problems: &mut mesh::config::Problems) {
+        for problem in self.database.check() {
+            problems.add("database", problem);
+        }
+        let url = &self.objects.url;
+        if url.is_empty() || (url.contains("://") && !url.starts_with("file:///")) {
+            problems.add("objects.url", "must be a path or file:///path");
+        }
+        if self.objects.timeout.is_zero() {
+            problems.add("objects.timeout", "must be more than 0s");
+        }
+        if self.objects.orphan_grace <= self.server.max_deadline || self.objects.orphan_grace > DAY * 7 {
+            problems.add("objects.orphan_grace", "must be more than server.max_deadline and at most 7d");
+        }
+        let (document, artifact) = (self.limits.max_document.as_u64(), self.limits.max_artifact.as_u64());
+        if document.saturating_add(ENVELOPE) > self.server.max_message_size.as_u64() {
+            problems.add("limits.max_document", "must be at least 1MiB less than server.max_message_size");
+        }
+        if self.limits.upload_memory.as_u64() < artifact.saturating_mul(2).saturating_add(document + ENVELOPE)
+        {
+            problems.add("limits.upload_memory", "must be at least max_document + 2 * max_artifact + 1MiB");
+        }
+        if self.limits.default_ttl.is_zero() || self.limits.default_ttl > DAY * 3660 {
+            problems.add("limits.default_ttl", "must be more than 0s and at most 3660d");
+        }
+        if self.janitor.interval.is_zero() {
+            problems.add("janitor.interval", "must be more than 0s");
+        }
+        if !(1..=1000).contains(&self.janitor.batch) {
+            problems.add("janitor.batch", "must be from 1 to 1000");
+        }
+    }
+}
+
+/// Runs the result service until `node.shutdown` begins and the last call has been answered.
+pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
+    let store = Store::open(&config.database).await.context("open the result store")?;
+    let ObjectStore { url, fsync, timeout, orphan_grace } = &config.objects;
+    let objects = Objects::open(url, *fsync, *timeout)?;
+
+    let janitor = janitor::Janitor::new(store.clone(), objects.clone(), config.janitor);
+    let janitor = mesh::spawn("result.janitor", janitor.run());
+    let (report, ready) = watch::channel(Ok(()));
+    let readiness = mesh::spawn("result.readiness", watch_database(store.db().clone(), report));
+    let memory = config.limits.upload_memory.as_u64();
+    let archive = Archive::new(store.clone(), objects, *orphan_grace, memory);
+    let size = config.server.max_message_bytes();
+    let service = ResultServiceServer::new(Handler { archive, limits: config.limits })
+        .max_decoding_message_size(size)
+        .max_encoding_message_size(size);
+    let served = mesh::Server::new(node, &config.server).add(service).ready("database", ready).run().await;
+    drop((janitor, readiness));
+    store.db().close().await;
+    served
+}
+
+/// Tells `/ready` whether the database answers.
+async fn watch_database(db: database::Db, report: watch::Sender<Result<(), String>>) {
+    loop {
+        let state = if db.ready().await { Ok(()) } else { Err("the database does not answer".to_owned()) };
+        report.send_if_modified(|last| {
+            let changed = *last != state;
+            *last = state;
+            changed
+        });
+        tokio::time::sleep(READY_PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        let config =
+            mesh::config::with::<Config>(toml::Table::new()).unwrap_or_else(|wrong| panic!("{wrong}"));
+        assert_eq!(config.server.listen, "127.0.0.1:8704");
+    }
+
+    #[test]
+    fn contradictions_are_all_told() {
+        let overlay = "[server]\nmax_message_size = \"16MiB\"\n[objects]\nurl = \"s3://x\"\norphan_grace = \"1m\"\n\
+                       [limits]\nupload_memory = \"1MiB\"\n[janitor]\nbatch = 0\n";
+        let wrong = mesh::config::with::<Config>(overlay.parse().expect("TOML")).expect_err("five problems");
+        for key in [
+            "limits.max_document",
+            "objects.url",
+            "objects.orphan_grace",
+            "limits.upload_memory",
+            "janitor.batch",
+        ] {
+            assert!(wrong.to_string().contains(key), "{key}: {wrong}");
+        }
+    }
+}

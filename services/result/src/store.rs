@@ -1,0 +1,174 @@
+//! The only file that knows SQL exists. The tenant comes first; only the janitor's methods concern all tenants.
+//!
+//! Invariant: every folder in the object store is named by a row, of `document` or of `garbage`, from before its first
+//! byte is written until after its last is deleted. So no crash leaves bytes that nobody will ever delete.
+
+mod migration;
+mod row;
+
+use domain::{JobId, PageId, TenantId};
+use sea_orm::{
+    ActiveValue::Set, DatabaseTransaction, EntityTrait, QueryOrder, QuerySelect, TryInsertResult,
+    entity::prelude::*,
+};
+use store::Db;
+use time::OffsetDateTime;
+
+use self::row::{document, garbage};
+use crate::{
+    document::{Kept, PageKey, Record},
+    error::Error,
+};
+
+/// Kept pages, and folders to delete, in the database.
+#[derive(Clone)]
+pub(crate) struct Store {
+    db: Db,
+}
+
+impl Store {
+    /// Opens the database and brings its tables up to date.
+    pub(crate) async fn open(config: &store::Config) -> Result<Self, store::Error> {
+        Ok(Self { db: Db::open::<migration::Migrator>(config).await? })
+    }
+
+    /// The database, for readiness and to close it.
+    pub(crate) fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// The record of a page, unless its time is over.
+    pub(crate) async fn find(&self, key: PageKey, now: OffsetDateTime) -> Result<Option<Record>, Error> {
+        let row = row::of_page(key).filter(document::Column::ExpireTime.gt(now)).one(self.db.read()).await?;
+        Ok(row.map(Record::try_from).transpose()?)
+    }
+
+    /// At most `limit` records of a job in the order of its pages, after `after`, without those whose time is over.
+    pub(crate) async fn list(
+        &self,
+        tenant: TenantId,
+        job: JobId,
+        after: Option<PageId>,
+        limit: u64,
+        now: OffsetDateTime,
+    ) -> Result<Vec<Record>, Error> {
+        let mut query = row::of_job(tenant, job).filter(document::Column::ExpireTime.gt(now));
+        if let Some(after) = after {
+            query = query.filter(document::Column::Page.gt(after.0));
+        }
+        let rows = query.order_by_asc(document::Column::Page).limit(limit).all(self.db.read()).await?;
+        Ok(rows.into_iter().map(Record::try_from).collect::<Result<_, _>>()?)
+    }
+
+    /// Names a folder before it is written, to be deleted when it is due.
+    pub(crate) async fn reserve(&self, folder: &str, due: OffsetDateTime) -> Result<(), Error> {
+        let folder = folder.to_owned();
+        self.db.write(async move |txn: &DatabaseTransaction| throw_away(txn, folder, due).await).await
+    }
+
+    /// Makes `record` what readers see, unless a later dispatch is kept, or the same one. Its folder must be reserved
+    /// beyond `now`. A folder that is not needed any more is due at once.
+    pub(crate) async fn keep(&self, record: &Record, now: OffsetDateTime) -> Result<Kept, Error> {
+        let record = record.clone();
+        self.db.write(async move |txn: &DatabaseTransaction| keep(txn, &record, now).await).await
+    }
+
+    /// Hides up to `limit` documents whose time is over, and makes their folders due. Returns how many.
+    pub(crate) async fn expire(&self, now: OffsetDateTime, limit: u64) -> Result<u64, Error> {
+        self.db
+            .write(async move |txn: &DatabaseTransaction| {
+                let rows = document::Entity::find()
+                    .filter(document::Column::ExpireTime.lte(now))
+                    .order_by_asc(document::Column::ExpireTime)
+                    .limit(limit)
+                    .lock_exclusive()
+                    .all(txn)
+                    .await?;
+                let count = rows.len() as u64;
+                for row in rows {
+                    throw_away(txn, row.folder.clone(), now).await?;
+                    row.delete(txn).await?;
+                }
+                Ok(count)
+            })
+            .await
+    }
+
+    /// Up to `limit` folders that are due.
+    pub(crate) async fn due(&self, now: OffsetDateTime, limit: u64) -> Result<Vec<String>, Error> {
+        let rows = garbage::Entity::find()
+            .filter(garbage::Column::DueTime.lte(now))
+            .order_by_asc(garbage::Column::DueTime)
+            .limit(limit)
+            .all(self.db.read())
+            .await?;
+        Ok(rows.into_iter().map(|row| row.folder).collect())
+    }
+
+    /// Forgets folders that have been deleted.
+    pub(crate) async fn forget(&self, folders: &[String]) -> Result<(), Error> {
+        if folders.is_empty() {
+            return Ok(());
+        }
+        let folders = folders.to_vec();
+        self.db
+            .write(async move |txn: &DatabaseTransaction| {
+                let gone = garbage::Column::Folder.is_in(folders);
+                garbage::Entity::delete_many().filter(gone).exec(txn).await?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Makes reserved folders due at `due`: at once if they are not needed, later if they could not be deleted.
+    pub(crate) async fn set_due(&self, folders: &[String], due: OffsetDateTime) -> Result<(), Error> {
+        if folders.is_empty() {
+            return Ok(());
+        }
+        let folders = folders.to_vec();
+        self.db
+            .write(async move |txn: &DatabaseTransaction| {
+                garbage::Entity::update_many()
+                    .col_expr(garbage::Column::DueTime, Expr::value(due))
+                    .filter(garbage::Column::Folder.is_in(folders))
+                    .exec(txn)
+                    .await?;
+                Ok(())
+            })
+            .await
+    }
+}
+
+async fn keep(txn: &DatabaseTransaction, record: &Record, now: OffsetDateTime) -> Result<Kept, Error> {
+    let reserved = garbage::Entity::delete_many()
+        .filter(garbage::Column::Folder.eq(record.folder.as_str()))
+        .filter(garbage::Column::DueTime.gt(now))
+        .exec(txn)
+        .await?;
+    if reserved.rows_affected != 1 {
+        return Err(Error::Overdue);
+    }
+    let row = document::ActiveModel::from(record);
+    let first =
+        document::Entity::insert(row.clone()).on_conflict_do_nothing().exec_without_returning(txn).await?;
+    if matches!(first, TryInsertResult::Inserted(1..)) {
+        return Ok(Kept::Stored);
+    }
+    // None: the janitor took it away between the two statements. The crawler's next attempt finds the place free.
+    let existing = row::of_page(record.key).lock_exclusive().one(txn).await?.ok_or(Error::Overdue)?;
+    let kept = Kept::beside(existing.dispatch_seq, record.dispatch_seq);
+    match kept {
+        Kept::Stored => {
+            throw_away(txn, existing.folder, now).await?;
+            row.update(txn).await?;
+        }
+        Kept::Duplicate | Kept::Outdated => throw_away(txn, record.folder.clone(), now).await?,
+    }
+    Ok(kept)
+}
+
+async fn throw_away(txn: &DatabaseTransaction, folder: String, due: OffsetDateTime) -> Result<(), Error> {
+    let row = garbage::ActiveModel { folder: Set(folder), due_time: Set(due) };
+    garbage::Entity::insert(row).exec_without_returning(txn).await?;
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! The tables of the result service. Append only: a migration that has shipped never changes.
+
+use sea_orm_migration::prelude::{
+    ColumnDef, DbErr, DeriveIden, Index, IndexCreateStatement, MigrationName, MigrationTrait, MigratorTrait,
+    SchemaManager, Table, TableCreateStatement,
+};
+
+/// All migrations, oldest first.
+pub(crate) struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(First)]
+    }
+}
+
+#[derive(DeriveIden)]
+enum Document {
+    Table,
+    Tenant,
+    Job,
+    Page,
+    DispatchSeq,
+    Verdict,
+    Size,
+    Folder,
+    Artifacts,
+    StoreTime,
+    ExpireTime,
+}
+
+#[derive(DeriveIden)]
+enum Garbage {
+    Table,
+    Folder,
+    DueTime,
+}
+
+struct First;
+
+impl MigrationName for First {
+    fn name(&self) -> &'static str {
+        "m0001_documents_and_garbage"
+    }
+}
+
+#[async_trait::async_trait]
+#[expect(elided_lifetimes_in_paths, reason = "the trait's own signature is written so")]
+impl MigrationTrait for First {
+    async fn up(&self, schema: &SchemaManager) -> Result<(), DbErr> {
+        schema.create_table(document()).await?;
+        schema.create_table(garbage()).await?;
+        schema.create_index(document_by_expiry()).await?;
+        schema.create_index(garbage_by_due_time()).await
+    }
+}
+
+/// The primary key is also the order of a job's list: page ids are in the order in which pages were found.
+fn document() -> TableCreateStatement {
+    Table::create()
+        .table(Document::Table)
+        .col(ColumnDef::new(Document::Tenant).uuid().not_null())
+        .col(ColumnDef::new(Document::Job).uuid().not_null())
+        .col(ColumnDef::new(Document::Page).uuid().not_null())
+        .col(ColumnDef::new(Document::DispatchSeq).big_integer().not_null())
+        .col(ColumnDef::new(Document::Verdict).text().not_null())
+        .col(ColumnDef::new(Document::Size).big_integer().not_null())
+        .col(ColumnDef::new(Document::Folder).text().not_null())
+        .col(ColumnDef::new(Document::Artifacts).json_binary().not_null())
+        .col(ColumnDef::new(Document::StoreTime).timestamp_with_time_zone().not_null())
+        .col(ColumnDef::new(Document::ExpireTime).timestamp_with_time_zone().not_null())
+        .primary_key(Index::create().col(Document::Tenant).col(Document::Job).col(Document::Page))
+        .take()
+}
+
+fn garbage() -> TableCreateStatement {
+    Table::create()
+        .table(Garbage::Table)
+        .col(ColumnDef::new(Garbage::Folder).text().not_null().primary_key())
+        .col(ColumnDef::new(Garbage::DueTime).timestamp_with_time_zone().not_null())
+        .take()
+}
+
+fn document_by_expiry() -> IndexCreateStatement {
+    Index::create().name("document_by_expiry").table(Document::Table).col(Document::ExpireTime).take()
+}
+
+fn garbage_by_due_time() -> IndexCreateStatement {
+    Index::create().name("garbage_by_due_time").table(Garbage::Table).col(Garbage::DueTime).take()
+}

@@ -1,0 +1,7 @@
+//! The result service through its own gRPC API, over mTLS, on SQLite and Postgres.
+
+mod boot;
+mod expire;
+mod read;
+mod store_page;
+mod trouble;
