@@ -1,4 +1,4 @@
-//! The one door to the Internet: address guard, limits, redirects, and the filter proxy of the browser.
+//! The one door to the Internet: address guard, limits, redirects, robots.txt, and the filter proxy of the browser.
 //!
 //! Promises: no connection is opened to an address that the policy forbids, by whatever spelling, name, redirect or
 //! rebinding it is reached; every wait, header, body and queue has a bound; no error text names an IP address.
@@ -6,6 +6,7 @@
 
 pub mod config;
 pub mod proxy;
+pub mod robots;
 
 mod body;
 mod classify;
@@ -26,3 +27,4 @@ pub use guard::Guard;
 pub use proxy::{FilterProxy, chromium_flags};
 pub use request::{Fetched, Request, Timings, header_allowed};
 pub use resolver::Resolver;
+pub use robots::{Access, Robots};

@@ -59,6 +59,10 @@ impl Bus {
     /// Fails only with [`Error::Config`].
     pub async fn connect(config: &Config, name: &str) -> Result<Self, Error> {
         let link = Link::open(config, name).await?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a leaf cannot use mesh::spawn; the task dies with the bus"
+        )]
         let supervisor = tokio::spawn(Arc::clone(&link).supervise()).abort_handle();
         Ok(Self(Arc::new(Inner { link, supervisor })))
     }

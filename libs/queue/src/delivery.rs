@@ -103,6 +103,10 @@ impl Delivery {
     #[must_use]
     pub fn keep_alive(&self) -> KeepAlive {
         let (answer, period) = (self.answer.clone(), self.progress_interval);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a leaf cannot use mesh::spawn; the task dies with its guard"
+        )]
         let task = tokio::spawn(async move {
             let mut tick = tokio::time::interval(period);
             tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -39,8 +39,9 @@ impl Error {
         let source =
             std::error::Error::source(error).and_then(|s| s.downcast_ref::<async_nats::jetstream::Error>());
         match source.map(|e| (e.error_code().0, e)) {
-            // 10077: a limit of the stream with `discard new`; 10167: too many messages on their way into it.
-            Some((10077 | 10167, _)) => Self::Full,
+            // 10077 is any failure to store; with `discard new` a limit says which maximum. 10167: too many on their way in.
+            Some((10077, e)) if e.to_string().contains("maximum") => Self::Full,
+            Some((10167, _)) => Self::Full,
             Some((_, e)) => Self::unavailable(e),
             None => Self::unavailable(error),
         }

@@ -22,7 +22,9 @@ const EXPIRY_GRACE: Duration = Duration::from_secs(1);
 /// Less than this is not worth waiting for.
 const SHORTEST_WAIT: Duration = Duration::from_millis(2);
 /// How long an old server holds a request for what is there, where nothing is.
-const OLD_SERVER_EXPIRY: Duration = Duration::from_millis(10);
+const OLD_SERVER_EXPIRY: Duration = Duration::from_millis(20);
+/// How long after that its answer may still come; it drops a request that expires while a message comes in, and says nothing.
+const OLD_SERVER_GRACE: Duration = Duration::from_millis(80);
 
 /// Pulls the page tasks of one lane, the higher priorities first, none starving.
 pub struct Puller {
@@ -42,6 +44,11 @@ impl Puller {
     pub async fn pull(&mut self, max: usize) -> Result<Vec<Delivery>, Error> {
         let wait = self.requests.link.config.pull_wait;
         self.requests.pull(max, wait).await
+    }
+
+    /// Stops pulling and gives back what is on its way here, so that another worker gets it at once.
+    pub async fn close(self) {
+        self.requests.close().await;
     }
 }
 
@@ -117,7 +124,7 @@ struct Asked {
 
 /// What one message to an inbox means.
 enum Answer {
-    Message(Delivery),
+    Message(Box<Delivery>),
     /// The request has nothing (more) to bring.
     Over,
     /// The server does not serve the request now; asking again at once would be refused again.
@@ -190,10 +197,22 @@ impl Requests {
             };
             let source = self.source(&message);
             if let Answer::Message(delivery) = self.read(message) {
-                self.found.push((source, delivery));
+                self.found.push((source, *delivery));
             }
         }
         self.take(max)
+    }
+
+    async fn close(mut self) {
+        let mut rest = self.left_over(usize::MAX);
+        let waited = self.waiting.take().and_then(|mut w| w.answers.next().now_or_never()).flatten();
+        if let Some(Answer::Message(delivery)) = waited.map(|m| self.read(m)) {
+            rest.push(*delivery);
+        }
+        for delivery in rest {
+            // It comes back by itself after ack_wait if this is lost.
+            let _ = delivery.nak().await;
+        }
     }
 
     /// Hands over what was found, in order of priority.
@@ -224,9 +243,10 @@ impl Requests {
             let subscription = self.link.client.subscribe(format!("{}.*", self.inbox)).await;
             self.answers = Some(subscription.map_err(Error::unavailable)?);
         }
-        // An old server may forget to answer a `no_wait` request whose messages another worker took; it answers when the
-        // request expires. A new one says at once that there is nothing, but only to a request that does not expire.
-        let expires = if self.link.answers_no_wait() { 0 } else { OLD_SERVER_EXPIRY.as_nanos() };
+        // An old server may forget to answer a `no_wait` request whose messages another worker took; it lives on until it
+        // expires. A new one says at once that there is nothing, but only to a request that does not expire.
+        let old = !self.link.answers_no_wait();
+        let expires = if old { OLD_SERVER_EXPIRY.as_nanos() } else { 0 };
         let mut asked = Vec::with_capacity(wanted.len());
         for (source, count) in wanted {
             self.next_token += 1;
@@ -235,10 +255,28 @@ impl Requests {
             self.send(*source, token.clone(), request).await?;
             asked.push(Asked { source: *source, token, left: *count });
         }
-        let deadline = Instant::now() + self.link.config.publish_timeout;
+        let patience =
+            if old { OLD_SERVER_EXPIRY + OLD_SERVER_GRACE } else { self.link.config.publish_timeout };
+        self.collect(asked, empty, Instant::now() + patience).await
+    }
+
+    async fn collect(
+        &mut self,
+        mut asked: Vec<Asked>,
+        empty: &mut [bool],
+        deadline: Instant,
+    ) -> Result<(), Error> {
         while !asked.is_empty() {
             let settled = match self.answer(deadline).await {
-                Ok(message) => self.settle(message, &mut asked, empty),
+                Ok(Some(message)) => self.settle(message, &mut asked, empty),
+                Ok(None) if self.link.answers_no_wait() => {
+                    self.link.missing();
+                    Err(Error::unavailable("a pull was not answered in time"))
+                }
+                Ok(None) => {
+                    asked.iter().for_each(|a| empty[a.source] = true);
+                    return Ok(());
+                }
                 Err(error) => Err(error),
             };
             match settled {
@@ -259,7 +297,7 @@ impl Requests {
                     request.left -= 1;
                 }
                 asked.retain(|a| a.left > 0);
-                self.found.push((source, delivery));
+                self.found.push((source, *delivery));
             }
             // The end of an earlier request has another token and changes nothing.
             Answer::Over | Answer::Refused => asked.retain(|a| {
@@ -281,16 +319,14 @@ impl Requests {
         self.marks.iter().position(|mark| reply.contains(mark)).unwrap_or(0)
     }
 
-    async fn answer(&mut self, deadline: Instant) -> Result<Message, Error> {
+    /// The next message to the inbox of sweeps; `None` if there is none by then.
+    async fn answer(&mut self, deadline: Instant) -> Result<Option<Message>, Error> {
         let Some(answers) = self.answers.as_mut() else { return Err(Error::unavailable("closed")) };
         tokio::select! {
             biased;
-            message = answers.next() => message.ok_or_else(|| Error::unavailable("closed")),
+            message = answers.next() => message.map(Some).ok_or_else(|| Error::unavailable("closed")),
             error = self.link.unusable() => Err(error),
-            () = tokio::time::sleep_until(deadline) => {
-                self.link.missing();
-                Err(Error::unavailable("a pull was not answered in time"))
-            }
+            () = tokio::time::sleep_until(deadline) => Ok(None),
         }
     }
 
@@ -329,7 +365,7 @@ impl Requests {
         };
         self.waiting = None;
         match message.map(|m| self.read(m)) {
-            Some(Answer::Message(delivery)) => Ok(Some(delivery)),
+            Some(Answer::Message(delivery)) => Ok(Some(*delivery)),
             Some(Answer::Gone(reason)) => {
                 link.missing();
                 Err(Error::Unavailable(reason))
@@ -355,7 +391,7 @@ impl Requests {
         let description = message.description.clone().unwrap_or_default();
         match message.status {
             None | Some(StatusCode::OK) => Delivery::new(&self.link.client, &self.link.config, message)
-                .map_or(Answer::Over, Answer::Message),
+                .map_or(Answer::Over, |d| Answer::Message(Box::new(d))),
             Some(StatusCode::NOT_FOUND | StatusCode::TIMEOUT) => Answer::Over,
             Some(StatusCode::NO_RESPONDERS) => Answer::Gone("a consumer is gone".to_owned()),
             Some(_) if description.contains("Deleted") => Answer::Gone(description),

@@ -6,6 +6,8 @@ mod http2;
 mod limits;
 mod proxy;
 mod redirects;
+mod robots;
+mod robots_rules;
 mod site;
 mod targets;
 mod tls;

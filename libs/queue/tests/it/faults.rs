@@ -96,13 +96,15 @@ async fn a_pull_that_waits_ends_when_the_server_dies_and_works_again_after() {
     on_each_server(async |mut nats| {
         let mut outcomes = nats.bus.outcomes("job");
         assert!(outcomes.pull(1, Duration::from_millis(50)).await.unwrap().is_empty());
-        let waiting = tokio::task::spawn(async move {
+        let mut waiting = tokio::task::JoinSet::new();
+        waiting.spawn(async move {
             let result = outcomes.pull(1, Duration::from_secs(60)).await;
             (outcomes, result.map(|found| found.len()))
         });
         // It waits at the server once its consumer has a waiting request; a kill at any earlier point must end it as well.
         nats.server.kill().await.unwrap();
-        let (mut outcomes, result) = tokio::time::timeout(PATIENCE, waiting).await.unwrap().unwrap();
+        let (mut outcomes, result) =
+            tokio::time::timeout(PATIENCE, waiting.join_next()).await.unwrap().unwrap().unwrap();
         assert!(matches!(result, Err(Error::Unavailable(_))), "{result:?}");
         nats.server.restart().await.unwrap();
         ready(&nats.bus).await;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use domain::{Lane, Priority};
 
-use crate::support::{at, nothing, on_each_server, on_each_server_with, take, texts, work};
+use crate::support::{PATIENCE, at, nothing, on_each_server, on_each_server_with, take, texts, work};
 
 async fn fill(bus: &queue::Bus, each: usize) {
     for priority in [Priority::Low, Priority::Normal, Priority::High] {
@@ -17,16 +17,30 @@ fn count(deliveries: &[queue::Delivery]) -> [usize; 3] {
     ["high", "normal", "low"].map(|p| texts(deliveries).iter().filter(|t| t.starts_with(p)).count())
 }
 
+/// One full sweep; an old server under load may answer too late for one, and then what came is given back.
+async fn sweep(bus: &queue::Bus, slots: usize) -> Vec<queue::Delivery> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let found = bus.pull(Lane::Http).pull(slots).await.unwrap();
+        if found.len() == slots {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{} of {slots}", found.len());
+        for delivery in found {
+            delivery.nak().await.unwrap();
+        }
+    }
+}
+
 #[tokio::test]
 async fn ten_slots_are_shared_by_weight_and_the_high_ones_come_first() {
     on_each_server(async |nats| {
         fill(&nats.bus, 20).await;
-        let found = nats.bus.pull(Lane::Http).pull(10).await.unwrap();
+        let found = sweep(&nats.bus, 10).await;
         assert_eq!(count(&found), [6, 3, 1]);
         let texts = texts(&found);
         assert!(texts[..6].iter().all(|t| t.starts_with("high")), "{texts:?}");
-        assert_eq!(texts[..2], ["high-0", "high-1"]);
-        assert_eq!(texts[9], "low-0");
+        assert_eq!((texts[0].as_str(), texts[9].as_str()), ("high-0", "low-0"));
     })
     .await;
 }
@@ -54,9 +68,9 @@ async fn slots_that_a_priority_does_not_need_go_to_the_others() {
         let works = (0..30).map(|n| at(Priority::Low, &format!("low-{n}"))).collect();
         nats.bus.publish_work_batch(works).await;
         let mut puller = nats.bus.pull(Lane::Http);
-        assert_eq!(puller.pull(20).await.unwrap().len(), 20);
+        take(&mut puller, 20).await;
         nats.bus.publish_work(at(Priority::High, "high-0")).await.unwrap();
-        assert_eq!(count(&puller.pull(20).await.unwrap()), [1, 0, 10]);
+        assert_eq!(count(&take(&mut puller, 11).await), [1, 0, 10]);
     })
     .await;
 }
@@ -83,7 +97,6 @@ async fn a_waiting_pull_gets_a_new_message_at_once() {
                 found[0].ack().await.unwrap();
             }
             times.sort();
-            println!("published to pulled: median {:?}, worst {:?}", times[15], times[29]);
             assert!(times[15] < Duration::from_millis(100), "{times:?}");
         },
     )
@@ -132,7 +145,8 @@ async fn an_idle_worker_with_one_slot_holds_one_message() {
 async fn a_pull_may_be_dropped_at_any_time() {
     on_each_server(async |nats| {
         let bus = nats.bus.clone();
-        let publisher = tokio::task::spawn(async move {
+        let mut publisher = tokio::task::JoinSet::new();
+        publisher.spawn(async move {
             for n in 0..300 {
                 bus.publish_work(work(&n.to_string())).await.unwrap();
                 tokio::time::sleep(Duration::from_micros(300)).await;
@@ -154,7 +168,7 @@ async fn a_pull_may_be_dropped_at_any_time() {
                 seen.push(delivery.payload);
             }
         }
-        publisher.await.unwrap();
+        publisher.join_all().await;
         assert!(nothing(&mut puller).await);
     })
     .await;
@@ -185,5 +199,27 @@ async fn many_waiting_workers_get_one_message_each() {
             assert_eq!(seen, (0..50).map(|n| n.to_string()).collect::<Vec<_>>());
         },
     )
+    .await;
+}
+
+#[tokio::test]
+async fn a_closed_puller_gives_back_what_was_on_its_way() {
+    on_each_server(async |nats| {
+        let mut puller = nats.bus.pull(Lane::Http);
+        let mut pull = Box::pin(puller.pull(1));
+        // Dropped while it waits, its request stays at the server and takes the next message.
+        assert!(tokio::time::timeout(Duration::from_millis(300), &mut pull).await.is_err());
+        drop(pull);
+        nats.bus.publish_work(work("a")).await.unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while nats.bus.backlog(Lane::Http).await.unwrap() > 0 {
+            assert!(Instant::now() < deadline, "nobody took it");
+        }
+        let start = Instant::now();
+        puller.close().await;
+        let found = take(&mut nats.bus.pull(Lane::Http), 1).await;
+        assert_eq!(texts(&found), ["a"]);
+        assert!(start.elapsed() < Duration::from_secs(10), "before ack_wait: {:?}", start.elapsed());
+    })
     .await;
 }

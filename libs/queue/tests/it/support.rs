@@ -35,7 +35,7 @@ pub(crate) struct Nats {
 /// Runs a test on each server, with a server, a store and a bus of its own.
 pub(crate) async fn on_each_server(test: impl AsyncFn(Nats)) {
     for binary in binaries() {
-        println!("on {}", binary.display());
+        eprintln!("on {}", binary.display());
         test(start(&binary, |_| {}).await).await;
     }
 }
@@ -43,7 +43,7 @@ pub(crate) async fn on_each_server(test: impl AsyncFn(Nats)) {
 /// The same with other settings.
 pub(crate) async fn on_each_server_with(change: impl Fn(&mut Config), test: impl AsyncFn(Nats)) {
     for binary in binaries() {
-        println!("on {}", binary.display());
+        eprintln!("on {}", binary.display());
         test(start(&binary, &change).await).await;
     }
 }

@@ -1,0 +1,51 @@
+# The verbs of the project; CI calls `check` and `test`, and nothing else.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+URL ?=
+CARGO ?= cargo
+
+.PHONY: help
+help: ## Lists the verbs
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
+
+.PHONY: run
+run: ## Builds, starts the whole mesh, crawls something real, shows the result (URL=… for a page of yours)
+	@tools/install run
+	$(CARGO) build --release --locked --bin crawlmesh
+	@tools/run "$(URL)"
+
+.PHONY: test
+test: ## Runs every test, with real servers
+	@tools/install test
+	$(CARGO) build --locked --workspace --bins
+	$(CARGO) test --locked --workspace
+
+.PHONY: check
+check: ## Formatting, lints, layering, protos
+	@tools/install check
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) test --locked -p testkit --test tidy
+	.tools/node_modules/.bin/buf lint
+
+.PHONY: mesh
+mesh: ## Starts the six services as six processes, and runs a job over them
+	@tools/install run
+	$(CARGO) build --release --locked --bins
+	@tools/mesh
+
+.PHONY: bench
+bench: ## Measures speed, delay and size against references in the same run
+	@tools/install run
+	$(CARGO) build --release --locked --bins
+	$(CARGO) run --release --locked -p loadtest -- bench
+
+.PHONY: load
+load: ## Crawls one job of 100 000 pages, and measures what it adds to each service
+	@tools/install run
+	$(CARGO) build --release --locked --bins
+	$(CARGO) run --release --locked -p loadtest -- load
+
+.PHONY: fmt
+fmt: ## Formats
+	$(CARGO) fmt --all

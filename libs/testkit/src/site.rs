@@ -1,0 +1,167 @@
+//! A small website to crawl, on loopback, that counts its visitors and can misbehave.
+
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    http::{Response, StatusCode, header},
+};
+use parking_lot::Mutex;
+use tokio::{net::TcpListener, task::JoinHandle};
+
+/// What a path of the site answers.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// 200 with this HTML.
+    Html(String),
+    /// This status with this HTML.
+    Status(u16, String),
+    /// 302 to this URL.
+    Redirect(String),
+    /// 200 with this HTML after this time.
+    Slow(Duration, String),
+    /// 503 for so many visits, then 200 with this HTML.
+    Flaky(u32, String),
+    /// 200 with these bytes of this type.
+    Bytes(&'static str, Vec<u8>),
+    /// The head of an answer, and then nothing.
+    Hang,
+}
+
+#[derive(Default)]
+struct Shared {
+    answers: Mutex<HashMap<String, Answer>>,
+    hits: Mutex<HashMap<String, u32>>,
+}
+
+/// A running website. `/p/{number}` is always a page; other paths answer what they were given, else 404.
+pub struct Site {
+    addr: SocketAddr,
+    shared: Arc<Shared>,
+    server: JoinHandle<()>,
+}
+
+impl Site {
+    /// Starts a site on a free port of 127.0.0.1.
+    pub async fn start() -> Self {
+        Self::start_at("127.0.0.1:0").await
+    }
+
+    /// Starts a site at `addr`.
+    #[expect(clippy::disallowed_methods, reason = "a test's own server needs no span")]
+    pub async fn start_at(addr: &str) -> Self {
+        let shared = Arc::new(Shared::default());
+        let listener = TcpListener::bind(addr).await.expect("because loopback can be bound");
+        let addr = listener.local_addr().expect("because it is bound");
+        let router = Router::new().fallback(answer).with_state(shared.clone());
+        let server = tokio::spawn(async move {
+            let _ = axum::serve(listener, router).await;
+        });
+        Self { addr, shared, server }
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The URL of a path.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.addr)
+    }
+
+    /// URLs of `count` ordinary pages.
+    #[must_use]
+    pub fn pages(&self, count: usize) -> Vec<String> {
+        (0..count).map(|number| self.url(&format!("/p/{number}"))).collect()
+    }
+
+    /// Lets a path answer.
+    pub fn set(&self, path: &str, answer: Answer) {
+        self.shared.answers.lock().insert(path.to_owned(), answer);
+    }
+
+    /// Visits of a path so far.
+    #[must_use]
+    pub fn hits(&self, path: &str) -> u32 {
+        self.shared.hits.lock().get(path).copied().unwrap_or_default()
+    }
+
+    /// Visits of all paths so far.
+    #[must_use]
+    pub fn all_hits(&self) -> u32 {
+        self.shared.hits.lock().values().sum()
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response<Body> {
+    let path = request.uri().path().to_owned();
+    let visit = {
+        let mut hits = shared.hits.lock();
+        let hits = hits.entry(path.clone()).or_default();
+        *hits += 1;
+        *hits
+    };
+    let answer = shared.answers.lock().get(&path).cloned();
+    match answer {
+        Some(Answer::Html(html)) => html_response(200, html),
+        Some(Answer::Status(status, html)) => html_response(status, html),
+        Some(Answer::Redirect(to)) => {
+            let mut response = html_response(302, String::new());
+            if let Ok(to) = to.parse() {
+                response.headers_mut().insert(header::LOCATION, to);
+            }
+            response
+        }
+        Some(Answer::Slow(time, html)) => {
+            tokio::time::sleep(time).await;
+            html_response(200, html)
+        }
+        Some(Answer::Flaky(times, _)) if visit <= times => html_response(503, "<p>later</p>".into()),
+        Some(Answer::Flaky(_, html)) => html_response(200, html),
+        Some(Answer::Bytes(kind, bytes)) => {
+            let mut response = Response::new(Body::from(bytes));
+            response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+            response
+        }
+        Some(Answer::Hang) => std::future::pending().await,
+        None => match path.strip_prefix("/p/").and_then(|number| number.parse::<u32>().ok()) {
+            Some(number) => html_response(200, page(number)),
+            None => html_response(404, "<h1>Not found</h1>".into()),
+        },
+    }
+}
+
+fn html_response(status: u16, html: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(html));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let html = header::HeaderValue::from_static("text/html; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, html);
+    response
+}
+
+/// An ordinary page: a title, navigation, an article that says its number, a footer.
+#[must_use]
+pub fn page(number: u32) -> String {
+    let next = number + 1;
+    let article =
+        "Crawlers visit pages one by one, read what they find and follow the links that lead on. ".repeat(4);
+    format!(
+        "<!doctype html><html lang=en><head><title>Page {number}</title></head><body>\
+         <nav><a href='/'>Home</a> <a href='/p/{next}'>Next</a></nav>\
+         <main><article><h1>Page {number}</h1><p>This is page number {number}.</p><p>{article}</p>\
+         <table><tr><th>n</th><th>square</th></tr><tr><td>{number}</td><td>{square}</td></tr></table></article></main>\
+         <footer>© nobody</footer></body></html>",
+        square = u64::from(number) * u64::from(number)
+    )
+}

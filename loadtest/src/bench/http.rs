@@ -1,0 +1,50 @@
+//! Pages a second of the HTTP lane through the whole mesh, against a bare loop over the same pages.
+
+use api::job::v1::{CrawlConfig, CreateCrawlJobRequest, crawl_config::Render};
+
+use crate::{
+    command::BenchArgs,
+    documents::Documents,
+    reference,
+    report::{Bar, Report},
+    sample::Sample,
+    site::Site,
+    up::Up,
+};
+
+const WHAT: &str = "HTTP lane, documentation pages of 50-100 KB";
+/// Pages of the first crawl, which is not counted: it warms both sides and the site.
+const WARM_UP: usize = 32;
+
+/// Runs it.
+pub(crate) async fn run(args: &BenchArgs, report: &mut Report) -> anyhow::Result<()> {
+    let Some(documents) = Documents::find(args.pages) else {
+        return report
+            .skipped(WHAT, "the toolchain has no HTML documentation (rustup component add rust-docs)");
+    };
+    let (site, _visits) = Site::start(Some(documents.root.clone())).await?;
+    let urls: Vec<_> = documents.paths.iter().map(|path| site.url(path)).collect();
+    report.note(&format!("http: {} pages, {} rounds, medians", urls.len(), args.rounds))?;
+    let up = Up::start().await?;
+    let jobs = up.jobs().await?;
+    let reference = reference::Http::new()?;
+    let warm: Vec<_> = urls.iter().take(WARM_UP).cloned().collect();
+    jobs.crawl(request(&warm)).await?;
+    reference.rate(&urls).await?;
+    let (mut mesh, mut bare) = (Sample::default(), Sample::default());
+    for round in 1..=args.rounds {
+        let rate = jobs.crawl(request(&urls)).await?.rate(urls.len())?;
+        let against = reference.rate(&urls).await?;
+        report
+            .note(&format!("http, round {round}: mesh {rate:.0} pages/s, bare loop {against:.0} pages/s"))?;
+        mesh.add(rate);
+        bare.add(against);
+    }
+    up.stop().await?;
+    report.compared(WHAT, mesh.median(), bare.median(), "pages/s", Some(Bar::AtLeast(0.6)))
+}
+
+fn request(urls: &[String]) -> CreateCrawlJobRequest {
+    let config = CrawlConfig { render: Render::Http.into(), ..CrawlConfig::default() };
+    CreateCrawlJobRequest { urls: urls.to_vec(), config: Some(config), ..CreateCrawlJobRequest::default() }
+}

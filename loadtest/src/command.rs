@@ -1,0 +1,124 @@
+//! The command line: which measurements are run, and with how much work.
+
+use std::{io::Write as _, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{bench, load, machine, report::Report};
+
+/// Measures a mesh on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "loadtest", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measures speed, delay and size, all parts or the named ones.
+    Bench(BenchArgs),
+    /// Crawls one very large job with the six services apart, and measures what it adds to each.
+    Load(LoadArgs),
+}
+
+/// How much work each part does.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BenchArgs {
+    /// The parts; none: all.
+    #[arg(value_enum)]
+    parts: Vec<Part>,
+    /// Documentation pages of a job in `http`; fewer where the toolchain's documentation has fewer.
+    #[arg(long, default_value_t = 600)]
+    pub(crate) pages: usize,
+    /// Pages of a job in `browser`.
+    #[arg(long, default_value_t = 60)]
+    pub(crate) browser_pages: usize,
+    /// How often mesh and reference take turns in `http` and `browser`.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) rounds: usize,
+    /// Jobs of `idle` and `webhook`.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) jobs: usize,
+}
+
+/// The size of the load.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LoadArgs {
+    /// Pages of the job.
+    #[arg(long, default_value_t = 100_000)]
+    pub(crate) pages: usize,
+}
+
+/// One part of the bench.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Pages a second of the HTTP lane.
+    Http,
+    /// Pages a second of the browser lane.
+    Browser,
+    /// Jobs a second, and the delay at a steady rate.
+    Submit,
+    /// From submit to the site's first sight of the crawler.
+    Idle,
+    /// A thousand jobs at once.
+    Burst,
+    /// From the end of a job to its webhook.
+    Webhook,
+    /// Memory and processor at rest, time of the start.
+    Rest,
+}
+
+/// Runs the command line.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    mesh::install_crypto_provider();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failure(&error.into()),
+    };
+    let mut report = Report::new();
+    match runtime.block_on(run(cli.command, &mut report)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure(&error),
+    }
+}
+
+async fn run(command: Command, report: &mut Report) -> anyhow::Result<()> {
+    report.note(&machine::describe())?;
+    match command {
+        Command::Bench(args) => {
+            for part in Part::value_variants() {
+                if args.parts.is_empty() || args.parts.contains(part) {
+                    part.run(&args, report).await?;
+                }
+            }
+        }
+        Command::Load(args) => load::run(&args, report).await?,
+    }
+    report.conclude()
+}
+
+impl Part {
+    async fn run(self, args: &BenchArgs, report: &mut Report) -> anyhow::Result<()> {
+        match self {
+            Self::Http => bench::http::run(args, report).await,
+            Self::Browser => bench::browser::run(args, report).await,
+            Self::Submit => bench::submit::run(report).await,
+            Self::Idle => bench::idle::run(args, report).await,
+            Self::Burst => bench::burst::run(report).await,
+            Self::Webhook => bench::webhook::run(args, report).await,
+            Self::Rest => bench::rest::run(report).await,
+        }
+    }
+}
+
+fn failure(error: &anyhow::Error) -> ExitCode {
+    // Nothing is left to do if even this cannot be printed.
+    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,99 @@
+//! A mesh as users start it: `crawlmesh up`, one release process with SQLite, in a folder of its own.
+
+use std::{fs::File, net::SocketAddr, process::Stdio, time::Duration};
+
+use anyhow::Context as _;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::Command,
+    time::{Instant, timeout},
+};
+
+use crate::{
+    client::{Connection, Jobs},
+    process::{self, Process},
+};
+
+/// How long the ready line may take.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A running `crawlmesh up`.
+pub(crate) struct Up {
+    process: Process,
+    /// Address of the public port.
+    pub(crate) addr: SocketAddr,
+    /// The admin's API key.
+    pub(crate) key: String,
+    /// From starting the process to its ready line.
+    pub(crate) start: Duration,
+    _folder: TempDir,
+}
+
+impl Up {
+    /// Starts a mesh with an empty data directory that may crawl loopback.
+    pub(crate) async fn start() -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir().context("make a folder for the mesh")?;
+        let data = folder.path().join("data");
+        let key_file = data.join("admin.key");
+        let mut command = Command::new(process::binary("crawlmesh")?);
+        command.arg("up").arg("--data").arg(&data).arg("--admin-key-file").arg(&key_file);
+        command.args(["--listen", "127.0.0.1:0", "--allow-target", "127.0.0.0/8"]);
+        if nix::unistd::geteuid().is_root() {
+            command.arg("--no-sandbox");
+        }
+        let log = folder.path().join("log");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&log)?);
+        let started = Instant::now();
+        let mut process = Process::start(&mut command)?;
+        let ready = timeout(START_TIMEOUT, ready_line(&mut process)).await.context("wait for crawlmesh up");
+        let line = ready.flatten().with_context(|| std::fs::read_to_string(&log).unwrap_or_default())?;
+        let start = started.elapsed();
+        let addr = address(&line).with_context(|| format!("no address in {line:?}"))?;
+        let key = std::fs::read_to_string(&key_file).context("read the admin key")?.trim().to_owned();
+        Ok(Self { process, addr, key, start, _folder: folder })
+    }
+
+    /// A gRPC client.
+    pub(crate) async fn jobs(&self) -> anyhow::Result<Jobs> {
+        Jobs::connect(self.addr, &self.key).await
+    }
+
+    /// A REST connection.
+    pub(crate) async fn connection(&self) -> anyhow::Result<Connection> {
+        Connection::open(self.addr, &self.key).await
+    }
+
+    /// Ends it in order.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.process.stop().await
+    }
+}
+
+async fn ready_line(process: &mut Process) -> anyhow::Result<String> {
+    let out = process.child().stdout.take().context("the process has no output")?;
+    let mut lines = BufReader::new(out).lines();
+    while let Some(line) = lines.next_line().await? {
+        if line.contains("is ready at") {
+            return Ok(line);
+        }
+    }
+    anyhow::bail!("crawlmesh up ended before it was ready")
+}
+
+/// The address in `… ready at http://127.0.0.1:8700 (…)`.
+fn address(line: &str) -> Option<SocketAddr> {
+    line.split("http://").nth(1)?.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_read_from_the_ready_line() {
+        let line = "crawlmesh is ready at http://127.0.0.1:8700 (documentation: http://127.0.0.1:8700/docs)";
+        assert_eq!(address(line), Some(SocketAddr::from(([127, 0, 0, 1], 8700))));
+        assert_eq!(address("crawlmesh is not ready"), None);
+    }
+}

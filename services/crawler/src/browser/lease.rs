@@ -1,0 +1,79 @@
+//! A tab in use.
+//!
+//! Promises: a lease that ends well gives its tab to the job's next page; one that is dropped, at whatever point, closes it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::JobId;
+use tokio::time::timeout;
+
+use super::instance::Browser;
+use super::tab::{Leftover, Tab};
+
+/// How long a tab may take to become blank.
+const BLANK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A tab in use. Dropped, its tab is closed.
+pub(super) struct Lease {
+    browser: Arc<Browser>,
+    job: JobId,
+    tab: Option<Tab>,
+}
+
+impl Lease {
+    /// A lease without a tab yet.
+    pub(super) fn new(browser: Arc<Browser>, job: JobId) -> Self {
+        Self { browser, job, tab: None }
+    }
+
+    /// Takes on a tab.
+    pub(super) fn hold(&mut self, tab: Tab) {
+        self.tab = Some(tab);
+    }
+
+    /// The tab. There is one until the lease is given back.
+    pub(super) fn tab(&mut self) -> Option<&mut Tab> {
+        self.tab.as_mut()
+    }
+
+    /// Gives the tab back for the job's next page. If it has to be made blank before, nobody is kept waiting for that.
+    pub(super) async fn end(mut self, leftover: Leftover) {
+        match leftover {
+            Leftover::Unusable => {}
+            Leftover::Inert => self.give_back().await,
+            Leftover::Alive => mesh::spawn("blank tab", async move {
+                let blank = match &mut self.tab {
+                    Some(tab) => timeout(BLANK_TIMEOUT, tab.blank()).await,
+                    None => return,
+                };
+                if matches!(blank, Ok(Ok(()))) {
+                    self.give_back().await;
+                }
+            })
+            .detach(),
+        }
+    }
+
+    async fn give_back(&mut self) {
+        if let Some(tab) = self.tab.take() {
+            self.browser.contexts.give_back(self.job, tab).await;
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let (browser, job) = (self.browser.clone(), self.job);
+        let Some(tab) = self.tab.take() else {
+            browser.rest();
+            return;
+        };
+        mesh::spawn("close tab", async move {
+            browser.close(tab).await;
+            browser.contexts.lost(job).await;
+            browser.rest();
+        })
+        .detach();
+    }
+}

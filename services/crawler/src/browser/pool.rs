@@ -1,0 +1,205 @@
+//! The pool: one browser that takes pages, and those before it that finish theirs.
+//!
+//! Promises: a browser that died is replaced at once, one that cannot be started is tried again with back-off and the lane
+//! says so meanwhile; at the end no browser is left.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use egress::Guard;
+use tokio::sync::{Mutex, watch};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::chromium::Chromium;
+use super::instance::{Browser, Plan};
+use super::progress::Limits;
+use super::shown::Shown;
+use super::tab::Leftover;
+use super::{Availability, Config, proc, process};
+use crate::fetch::{Failure, Fetch, Fetched, Order};
+use crate::metrics;
+
+/// Pause after a failed start; it doubles up to [`LAST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LAST_PAUSE: Duration = Duration::from_secs(60);
+/// How long browsers may take to go at the end.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// The browsers of this crawler. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Pool(Arc<Inner>);
+
+struct Inner {
+    plan: Plan,
+    limits: Limits,
+    current: Mutex<Current>,
+    state: watch::Sender<Result<String, String>>,
+    watches: TaskTracker,
+    closed: CancellationToken,
+}
+
+#[derive(Default)]
+struct Current {
+    browser: Option<Arc<Browser>>,
+    /// After a failed start: not again before then.
+    wait_until: Option<Instant>,
+    pause: Duration,
+}
+
+impl Pool {
+    /// A pool, if there is a Chromium to fill it with; otherwise why not. Ends what a crawler before left behind, and
+    /// starts the first browser in the background.
+    pub(crate) async fn start(
+        config: &Config,
+        proxy: &egress::proxy::Config,
+        guard: Guard,
+        user_agent: &str,
+        max_redirects: usize,
+    ) -> Result<Self, String> {
+        let chromium = Chromium::find(config, proc::root()).await?;
+        let work_dir: PathBuf = process::prepare_work_dir(&config.work_dir)
+            .map_err(|error| format!("browser.work_dir cannot be used: {}", error.kind()))?;
+        let reaped = process::reap(&work_dir).await;
+        if reaped > 0 {
+            tracing::warn!(browsers = reaped, "browsers of a crawler that died were ended");
+        }
+        let limits = Limits {
+            quiet: config.quiet,
+            settle_cap: config.settle_cap,
+            max_requests: config.max_requests,
+            max_redirects,
+        };
+        // Until the first start has failed, pages may count on it.
+        let state = watch::Sender::new(Ok(chromium.detail()));
+        let plan = Plan {
+            chromium,
+            config: config.clone(),
+            proxy: proxy.clone(),
+            guard,
+            user_agent: user_agent.to_owned(),
+            work_dir,
+        };
+        let pool = Self(Arc::new(Inner {
+            plan,
+            limits,
+            current: Mutex::default(),
+            state,
+            watches: TaskTracker::new(),
+            closed: CancellationToken::new(),
+        }));
+        let keeper = pool.clone();
+        let closed = pool.0.closed.clone();
+        mesh::spawn("browser keeper", async move {
+            closed.run_until_cancelled(keeper.keep()).await;
+        })
+        .detach();
+        Ok(pool)
+    }
+
+    /// Whether it works.
+    pub(crate) fn availability(&self) -> Availability {
+        Availability::following(&self.0.state)
+    }
+
+    /// Ends all browsers, and returns when their processes and profiles are gone.
+    pub(crate) async fn close(&self) {
+        self.0.closed.cancel();
+        if let Some(browser) = self.0.current.lock().await.browser.take() {
+            browser.kill();
+        }
+        self.0.watches.close();
+        if timeout(CLOSE_TIMEOUT, self.0.watches.wait()).await.is_err() {
+            tracing::error!("browsers do not end");
+        }
+    }
+
+    /// Keeps a browser ready: the first page should not wait for its start, nor the next one after a crash.
+    async fn keep(&self) {
+        loop {
+            match self.browser().await {
+                Ok(browser) => browser.dead.cancelled().await,
+                Err(_) => sleep(FIRST_PAUSE).await,
+            }
+        }
+    }
+
+    /// The browser that takes pages; a new one if the one before is spent.
+    pub(super) async fn browser(&self) -> Result<Arc<Browser>, &'static str> {
+        let mut current = self.0.current.lock().await;
+        if self.0.closed.is_cancelled() {
+            return Err("the crawler shuts down");
+        }
+        if let Some(browser) = &current.browser {
+            let Some(why) = browser.spent() else { return Ok(browser.clone()) };
+            metrics::recycled(why);
+            browser.retire();
+            current.browser = None;
+        }
+        if current.wait_until.is_some_and(|until| until > Instant::now()) {
+            return Err("Chromium cannot be started");
+        }
+        match Browser::launch(&self.0.plan).await {
+            Ok((browser, watch)) => {
+                let pid = browser.pid;
+                let watched = self.0.watches.track_future(async move {
+                    let why = watch.run().await;
+                    tracing::info!(pid, why, "browser ended");
+                });
+                mesh::spawn("browser", watched).detach();
+                tracing::info!(pid, "browser started");
+                *current = Current { browser: Some(browser.clone()), ..Current::default() };
+                let _before = self.0.state.send_replace(Ok(self.0.plan.chromium.detail()));
+                Ok(browser)
+            }
+            Err(why) => {
+                tracing::warn!(problem = why, "a browser cannot be started");
+                current.pause = (current.pause * 2).clamp(FIRST_PAUSE, LAST_PAUSE);
+                current.wait_until = Some(Instant::now() + current.pause);
+                let _before = self.0.state.send_replace(Err(why));
+                Err("Chromium cannot be started")
+            }
+        }
+    }
+
+    async fn render(&self, order: &Order) -> Result<Shown, Failure> {
+        let browser = self.browser().await.map_err(Failure::Ours)?;
+        let mut lease = browser.lease(order.job).await.map_err(Failure::Ours)?;
+        let max_dom = usize::try_from(self.0.plan.config.max_dom.as_u64()).unwrap_or(usize::MAX);
+        let limits = self.0.limits;
+        let failure = |url: &str| browser.failure(url);
+        let Some(tab) = lease.tab() else { return Err(Failure::Ours("no tab")) };
+        let (shown, leftover) = tokio::select! {
+            biased;
+            () = browser.dead.cancelled() => (Err(Failure::Ours("the browser died")), Leftover::Unusable),
+            done = tab.render(order, limits, max_dom, &failure) => done,
+        };
+        lease.end(leftover).await;
+        shown
+    }
+}
+
+#[async_trait]
+impl Fetch for Pool {
+    async fn fetch(&self, order: &Order) -> Result<Fetched, Failure> {
+        // The proxy would refuse it too, but a browser does not tell a bad name from a forbidden one.
+        let port = order.url.as_url().port_or_known_default().unwrap_or(80);
+        let resolved = timeout_at(order.deadline, self.0.plan.guard.resolve(order.url.host(), port)).await;
+        resolved.map_err(|_| Failure::Late("connect"))??;
+        let shown = self.render(order).await?;
+        Ok(Fetched {
+            status: shown.response.status,
+            final_url: shown.url,
+            redirects: shown.redirects,
+            headers: shown.response.headers,
+            content_type: Some(shown.body_type).filter(|kind| !kind.is_empty()),
+            body: Bytes::from(shown.body),
+            wire_bytes: shown.bytes,
+            screenshot: shown.screenshot,
+        })
+    }
+}

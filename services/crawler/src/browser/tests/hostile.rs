@@ -1,0 +1,78 @@
+//! Pages that do not behave: each has its verdict by its deadline, and the next page works.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_that_hang_end_by_their_deadline() {
+    let (bed, site) = (Bed::new("").await, Site::start("127.0.0.1").await);
+    let first = bed.pid().await;
+    for path in ["/loop", "/alerts", "/hang", "/jsloop"] {
+        let started = Instant::now();
+        let result = bed.pool.fetch(&bed.order(&site.url(path), Duration::from_secs(2))).await;
+        assert!(started.elapsed() < Duration::from_secs(4), "{path} took {:?}", started.elapsed());
+        let expected = match path {
+            "/jsloop" => (Kind::Final, Verdict::HttpError),
+            _ => (Kind::Retry, Verdict::Timeout),
+        };
+        assert_eq!(verdict(result), expected, "{path}");
+        assert!(bed.body(&site.url("/plain")).await.contains("hello"), "after {path}");
+    }
+    assert_eq!(bed.pid().await, first, "a page that hangs does not cost the browser");
+    bed.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn busy_pages_and_hanging_assets_settle_at_the_cap() {
+    let bed = Bed::new("browser.settle_cap = \"2s\"").await;
+    let site = Site::start("127.0.0.1").await;
+    for path in ["/busy", "/asset-hangs"] {
+        let started = Instant::now();
+        assert!(bed.body(&site.url(path)).await.contains("<h1>x</h1>"), "{path}");
+        assert!(started.elapsed() < Duration::from_secs(8), "{path} took {:?}", started.elapsed());
+    }
+    bed.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dialogs_popups_and_downloads_are_turned_away() {
+    let (bed, site) = (Bed::new("").await, Site::start("127.0.0.1").await);
+    assert!(bed.body(&site.url("/alert")).await.contains("after"));
+    assert!(bed.body(&site.url("/leave")).await.contains("leave"));
+    let before = site.hits();
+    assert!(bed.body(&site.url("/popups")).await.contains("popups"));
+    assert!(site.hits() - before < 10, "popups were loaded: {}", site.hits() - before);
+    assert_eq!(verdict(bed.fetch(&site.url("/download")).await), (Kind::Final, Verdict::UnsupportedType));
+    assert!(bed.body(&site.url("/later-download")).await.contains("stays"));
+    bed.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_large_is_refused() {
+    let bed = Bed::new("browser.max_dom = \"2MiB\"\nbrowser.max_requests = 200").await;
+    let site = Site::start("127.0.0.1").await;
+    for path in ["/bigdom", "/manynodes", "/requests"] {
+        assert_eq!(verdict(bed.fetch(&site.url(path)).await), (Kind::Final, Verdict::TooLarge), "{path}");
+    }
+    let (kind, _) = verdict(bed.fetch(&site.url("/memory")).await);
+    assert_eq!(kind, Kind::Retry, "a renderer that runs out of memory takes only its page along");
+    assert!(bed.body(&site.url("/plain")).await.contains("hello"));
+    bed.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_may_be_dropped_at_any_time() {
+    let (bed, site) = (Bed::new("").await, Site::start("127.0.0.1").await);
+    let browser = bed.pool.browser().await.unwrap();
+    for wait in [1, 10, 40, 100, 300] {
+        let order = bed.order(&site.url("/loop"), Duration::from_secs(60));
+        let dropped = tokio::time::timeout(Duration::from_millis(wait), bed.pool.fetch(&order)).await;
+        assert!(dropped.is_err());
+    }
+    let patience = Instant::now() + Duration::from_secs(15);
+    while browser.busy() > 0 {
+        assert!(Instant::now() < patience, "tabs were left open");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(bed.body(&site.url("/plain")).await.contains("hello"));
+    bed.close().await;
+}

@@ -1,0 +1,143 @@
+//! A website for the tests: each path is a trap, or a page.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Query;
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::routing::get;
+use parking_lot::Mutex;
+use serde::Deserialize;
+use tokio::net::TcpListener;
+
+/// A running site. It counts what reaches it.
+pub(super) struct Site {
+    addr: SocketAddr,
+    hits: Arc<AtomicUsize>,
+    paths: Arc<Mutex<HashSet<String>>>,
+    _server: mesh::Task<()>,
+}
+
+#[derive(Deserialize)]
+struct To {
+    to: String,
+}
+
+impl Site {
+    /// A site at this address of loopback.
+    pub(super) async fn start(ip: &str) -> Self {
+        let listener = TcpListener::bind((ip, 0)).await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let hits = Arc::new(AtomicUsize::new(0));
+        let paths = Arc::new(Mutex::new(HashSet::new()));
+        let (counter, log) = (hits.clone(), paths.clone());
+        let app = routes().layer(axum::middleware::map_request(move |request: axum::extract::Request| {
+            counter.fetch_add(1, Ordering::SeqCst);
+            log.lock().insert(request.uri().path().to_owned());
+            std::future::ready(request)
+        }));
+        let server = mesh::spawn("site", async move {
+            axum::serve(listener, app).await.unwrap();
+        });
+        Self { addr, hits, paths, _server: server }
+    }
+
+    pub(super) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.addr)
+    }
+
+    pub(super) fn was_asked(&self, path: &str) -> bool {
+        self.paths.lock().contains(path)
+    }
+
+    pub(super) fn hits(&self) -> usize {
+        self.hits.load(Ordering::SeqCst)
+    }
+}
+
+fn html(body: &'static str) -> axum::routing::MethodRouter {
+    get(move || std::future::ready(Html(body)))
+}
+
+fn routes() -> Router {
+    let script = |code: &str| Html(format!("<title>t</title><h1>before</h1><script>{code}</script>"));
+    Router::new()
+        .route("/plain", html("<title>Plain</title><h1>hello</h1>"))
+        .route("/js", html("<div id=root></div><script>setTimeout(() => { root.textContent = 'ren' + 'dered' }, 100)</script>"))
+        .route("/fetches", html("<p id=p></p><script>setTimeout(() => fetch('/slow').then(r => r.text()).then(t => p.textContent = t), 200)</script>"))
+        .route("/slow", get(|| async {
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            "slow answer"
+        }))
+        .route("/cookie", html("<script>document.cookie = 'a=1; path=/'</script>"))
+        .route("/cookies", get(|headers: axum::http::HeaderMap| async move {
+            let cookie = headers.get(header::COOKIE).map_or("none".to_owned(), |c| c.to_str().unwrap().to_owned());
+            Html(format!("<h1>cookie {cookie}</h1>"))
+        }))
+        .route("/loop", html("<h1>x</h1><script>while (true) {}</script>"))
+        .route("/busy", html("<h1>x</h1><script>setInterval(() => { const t = Date.now(); while (Date.now() - t < 50) {} }, 1)</script>"))
+        .route("/alert", html("<script>alert(1); confirm(2); prompt(3)</script><h1>after</h1>"))
+        .route("/alerts", html("<h1>x</h1><script>while (true) alert(1)</script>"))
+        .route("/leave", html("<script>onbeforeunload = e => { e.preventDefault(); return 'stay' }</script><h1>leave</h1>"))
+        .route("/popups", html("<script>for (let i = 0; i < 50; i++) window.open('/plain?' + i)</script><h1>popups</h1>"))
+        .route("/frames", html("<iframe src=/plain></iframe><h1>frames</h1>"))
+        .route("/bigdom", html("<body><script>document.body.append('x'.repeat(3e6))</script>"))
+        .route("/manynodes", html("<body><script>for (let i = 0; i < 6e5; i++) document.body.append(document.createElement('b'))</script>"))
+        .route("/memory", html("<script>const a = []; while (true) a.push(new Array(1e6).fill({}))</script>"))
+        .route("/requests", html("<script>for (let i = 0; i < 400; i++) fetch('/plain?' + i)</script>"))
+        .route("/tamper", html("<h1>real</h1><script>Object.defineProperty(document.documentElement, 'outerHTML', { get() { return 'forged' } })</script>"))
+        .route("/download", get(|| async { ([(header::CONTENT_DISPOSITION, "attachment; filename=x.bin")], vec![0u8; 1000]) }))
+        .route("/later-download", html("<h1>stays</h1><script>location = '/download'</script>"))
+        .route("/jsredirect", html("<script>location = '/plain'</script>"))
+        .route("/metaredirect", html("<meta http-equiv=refresh content='0; url=/plain'>"))
+        .route("/jsloop", html("<script>location = '/jsloop?' + Math.random()</script>"))
+        .route("/blobpage", html("<script>location = URL.createObjectURL(new Blob(['x'], {type: 'text/html'}))</script>"))
+        .route("/loopredirect", get(|| async { Redirect::temporary("/loopredirect") }))
+        .route("/redirect", get(|| async { Redirect::temporary("/plain") }))
+        .route("/to", get(|Query(to): Query<To>| async move { Redirect::temporary(&to.to) }))
+        .route("/jsto", get(move |Query(to): Query<To>| async move { script(&format!("location = '{}'", to.to)) }))
+        .route("/canary", get(|Query(to): Query<To>| async move { canary(&to.to) }))
+        .route("/204", get(|| async { StatusCode::NO_CONTENT }))
+        .route("/404", get(|| async { (StatusCode::NOT_FOUND, Html("<h1>nope</h1>")) }))
+        .route("/404empty", get(|| async { StatusCode::NOT_FOUND }))
+        .route("/500empty", get(|| async { StatusCode::INTERNAL_SERVER_ERROR }))
+        .route("/429", get(|| async { (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "7")]) }))
+        .route("/json", get(|| async { ([(header::CONTENT_TYPE, "application/json")], "{\"a\": [1, 2]}") }))
+        .route("/text", get(|| async { ([(header::CONTENT_TYPE, "text/plain")], "a < b") }))
+        .route("/image", get(|| async { ([(header::CONTENT_TYPE, "image/png")], PNG) }))
+        .route("/pdf", get(|| async { ([(header::CONTENT_TYPE, "application/pdf")], "%PDF-1.4") }))
+        .route("/hang", get(std::future::pending::<Response>))
+        .route("/asset-hangs", html("<img src=/hang><h1>x</h1>"))
+        .route("/websocket", html("<h1>ws</h1><script>new EventSource('/hang')</script>"))
+}
+
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89";
+
+/// Every way out that a page knows.
+fn canary(to: &str) -> Response {
+    let socket = to.replacen("http", "ws", 1);
+    Html(format!(
+        "<link rel=preload as=image href={to}/preload><link rel=prefetch href={to}/prefetch>\
+         <link rel=preconnect href={to}><link rel=stylesheet href={to}/css>\
+         <img src={to}/img><iframe src={to}/frame></iframe><object data={to}/object></object>\
+         <video src={to}/video></video><form id=f action={to}/form method=post target=_blank></form>\
+         <script>
+           fetch('{to}/fetch', {{mode: 'no-cors'}}).catch(() => 0);
+           new WebSocket('{socket}/socket');
+           new EventSource('{to}/events');
+           navigator.sendBeacon('{to}/beacon', 'x');
+           new Worker(URL.createObjectURL(new Blob([\"fetch('{to}/worker', {{mode: 'no-cors'}})\"])));
+           f.submit();
+           window.open('{to}/popup');
+           const i = new XMLHttpRequest(); i.open('GET', '{to}/xhr'); i.send();
+           const pc = new RTCPeerConnection({{iceServers: [{{urls: 'stun:' + '{to}'.split('//')[1]}}]}});
+           pc.createDataChannel('x'); pc.createOffer().then(o => pc.setLocalDescription(o));
+         </script><script src={to}/script></script><h1>canary</h1>"
+    ))
+    .into_response()
+}

@@ -1,0 +1,68 @@
+//! Extraction off the runtime's threads: as many at once as there are cores, and a panic is the page's fault alone.
+//!
+//! Promises: whoever waits may stop waiting; the thread ends by itself (libs/extract is linear and bounded), and until then
+//! its place stays taken, so that hostile pages cannot pile up threads.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use extract::{Document, Input, Options};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use url::Url;
+
+use crate::metrics;
+
+/// Extracts pages. Cheap to clone; clones share their places.
+#[derive(Clone)]
+pub(crate) struct Extractor {
+    places: Arc<Semaphore>,
+    options: Arc<Options>,
+}
+
+/// Why there is no document.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Error {
+    /// Content that is no document.
+    #[error(transparent)]
+    Unreadable(#[from] extract::Error),
+    /// The extraction panicked.
+    #[error("the extraction panicked")]
+    Panicked,
+}
+
+impl Extractor {
+    /// An extractor with so many places.
+    pub(crate) fn new(places: usize) -> Self {
+        Self { places: Arc::new(Semaphore::new(places.max(1))), options: Arc::new(Options::default()) }
+    }
+
+    /// Makes a document of `bytes`.
+    pub(crate) async fn extract(
+        &self,
+        bytes: Bytes,
+        content_type: Option<String>,
+        url: Url,
+    ) -> Result<Document, Error> {
+        let place = self.places.clone().acquire_owned().await.map_err(|_| Error::Panicked)?;
+        let options = self.options.clone();
+        let span = tracing::Span::current();
+        let work = move || {
+            let _in_span = span.entered();
+            let _place = place;
+            let started = Instant::now();
+            let input = Input { bytes: &bytes, content_type: content_type.as_deref(), url: &url };
+            let document = std::panic::catch_unwind(AssertUnwindSafe(|| extract::extract(input, &options)));
+            metrics::extracted(started.elapsed());
+            document
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok(Ok(document)) => Ok(document?),
+            Ok(Err(_)) | Err(_) => {
+                tracing::error!("an extraction panicked");
+                Err(Error::Panicked)
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What both lanes have in common: an order to fetch a page, and what comes back of it.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use domain::{JobId, PageUrl, Verdict};
+use egress::FetchError;
+use tokio::time::Instant;
+use url::Url;
+
+use crate::classify::{self, Judgement};
+
+/// A page to fetch.
+#[derive(Debug, Clone)]
+pub(crate) struct Order {
+    /// The job; pages of one job may share cookies and caches, pages of two never do.
+    pub(crate) job: JobId,
+    /// What to fetch.
+    pub(crate) url: PageUrl,
+    /// Whether a PNG of the viewport is wanted. The HTTP lane has none to give.
+    pub(crate) screenshot: bool,
+    /// When the answer is of no use any more.
+    pub(crate) deadline: Instant,
+}
+
+/// The site's answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Fetched {
+    /// HTTP status.
+    pub(crate) status: u16,
+    /// The URL that answered.
+    pub(crate) final_url: Url,
+    /// The URLs that answered with a redirect, in order.
+    pub(crate) redirects: Vec<String>,
+    /// Response headers, names in lower case.
+    pub(crate) headers: Vec<(String, String)>,
+    /// `Content-Type`: of what is in `body`.
+    pub(crate) content_type: Option<String>,
+    /// The content, decompressed; in the browser lane the page as it was rendered.
+    pub(crate) body: Bytes,
+    /// Bytes received.
+    pub(crate) wire_bytes: u64,
+    /// PNG of the viewport.
+    pub(crate) screenshot: Option<Bytes>,
+}
+
+impl Fetched {
+    /// The first header of that name, in lower case.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// As the one door to the Internet says it.
+    Fetch(FetchError),
+    /// The page itself is the fault, e.g. too large or a download; trying again cannot help.
+    Page(Verdict, &'static str),
+    /// The page killed or hung its renderer; it may go better in another one.
+    Crash(&'static str),
+    /// Out of time at this stage.
+    Late(&'static str),
+    /// Our own fault, e.g. the browser died.
+    Ours(&'static str),
+}
+
+impl From<FetchError> for Failure {
+    fn from(error: FetchError) -> Self {
+        Self::Fetch(error)
+    }
+}
+
+impl Failure {
+    /// What the ledger should do.
+    pub(crate) fn judgement(&self) -> Judgement {
+        match *self {
+            Self::Fetch(error) => classify::failure(error),
+            Self::Page(verdict, detail) => Judgement::done(verdict, detail),
+            Self::Crash(detail) => Judgement::retry(Verdict::Connect, detail),
+            Self::Late(stage) => Judgement::late(stage),
+            Self::Ours(detail) => Judgement::infra(detail),
+        }
+    }
+}
+
+/// A way to fetch pages: plain HTTP, or a browser.
+#[async_trait]
+pub(crate) trait Fetch: Send + Sync {
+    /// Fetches one page. May be dropped at any time, and then leaves nothing behind.
+    async fn fetch(&self, order: &Order) -> Result<Fetched, Failure>;
+}
+
+/// The plain HTTP client.
+pub(crate) struct Http(pub(crate) egress::Client);
+
+#[async_trait]
+impl Fetch for Http {
+    async fn fetch(&self, order: &Order) -> Result<Fetched, Failure> {
+        let mut request = egress::Request::get(order.url.clone());
+        request.total_timeout = Some(order.deadline.saturating_duration_since(Instant::now()));
+        let fetched = self.0.fetch(request).await?;
+        Ok(Fetched {
+            status: fetched.status,
+            final_url: fetched.final_url.as_url().clone(),
+            redirects: fetched.redirects,
+            headers: fetched.headers,
+            content_type: fetched.content_type,
+            body: fetched.body,
+            wire_bytes: fetched.wire_bytes,
+            screenshot: None,
+        })
+    }
+}

@@ -1,0 +1,57 @@
+//! Tells what this crawler can do and is doing.
+
+use api::crawler::v1 as pb;
+use api::crawler::v1::crawler_service_server::CrawlerService;
+use domain::{Lane, Scope};
+use time::OffsetDateTime;
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use crate::browser::Availability;
+use crate::outcome::timestamp;
+use crate::worker::Worker;
+
+/// Answers `CrawlerService`.
+pub(crate) struct Handler {
+    /// Id of this process.
+    pub(crate) id: Uuid,
+    /// When it started.
+    pub(crate) start: OffsetDateTime,
+    /// The HTTP lane.
+    pub(crate) http: Worker,
+    /// The browser lane.
+    pub(crate) browser: Worker,
+    /// Whether the browser lane works.
+    pub(crate) availability: Availability,
+}
+
+#[tonic::async_trait]
+impl CrawlerService for Handler {
+    async fn list_workers(
+        &self,
+        request: Request<pb::ListWorkersRequest>,
+    ) -> Result<Response<pb::ListWorkersResponse>, Status> {
+        mesh::call(&request)?.require(Scope::WorkersRead)?;
+        let worker = pb::Worker {
+            name: format!("workers/{}", self.id),
+            start_time: Some(timestamp(self.start)),
+            lanes: vec![
+                lane(Lane::Http, &self.http, Ok(String::new())),
+                lane(Lane::Browser, &self.browser, self.availability.state()),
+            ],
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        Ok(Response::new(pb::ListWorkersResponse { workers: vec![worker] }))
+    }
+}
+
+fn lane(lane: Lane, worker: &Worker, state: Result<String, String>) -> pb::WorkerLane {
+    let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
+    pb::WorkerLane {
+        lane: lane.as_str().to_owned(),
+        slots: count(worker.slots()),
+        busy: count(worker.busy()),
+        available: state.is_ok(),
+        detail: state.unwrap_or_else(|why| why),
+    }
+}

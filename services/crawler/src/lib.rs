@@ -1,0 +1,258 @@
+//! The crawler: pulls pages from the work queue, fetches them over HTTP or in Chromium, extracts, stores, settles.
+//!
+//! Owns nothing it would miss and may die at any moment: what it has pulled and not settled comes to another crawler.
+//! Promises: one outcome for each page that it takes on, by the page's deadline; no process and no file of a browser
+//! outlives it (what a killed crawler leaves, the next one ends).
+
+mod browser;
+mod cancel;
+mod classify;
+mod extraction;
+mod fetch;
+mod handler;
+mod metrics;
+mod outcome;
+mod page;
+mod spec;
+mod store;
+mod task;
+#[cfg(test)]
+mod tests;
+mod wire;
+mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use api::crawler::v1::crawler_service_server::CrawlerServiceServer;
+use domain::{JobId, Lane, Service};
+use futures::StreamExt;
+use mesh::config::{self, Problems};
+use queue::Bus;
+use serde::Deserialize;
+use tokio::time::sleep;
+
+pub use browser::find_chromium;
+use browser::{Availability, Pool};
+use cancel::Cancels;
+use extraction::Extractor;
+use fetch::{Fetch, Http};
+use page::Bench;
+use spec::Specs;
+use store::Results;
+use worker::Worker;
+
+/// The settings of a crawler; config.default.toml documents them.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The gRPC port.
+    pub server: config::Server,
+    /// The identity.
+    pub tls: config::Tls,
+    /// Logs and traces.
+    pub telemetry: config::Telemetry,
+    /// The other members.
+    pub peers: config::Peers,
+    /// The work queue.
+    pub queue: queue::Config,
+    /// The fetch client.
+    pub egress: egress::Config,
+    /// The filter proxies of the browsers.
+    pub proxy: egress::proxy::Config,
+    /// The HTTP lane.
+    pub http: HttpLane,
+    /// The browser lane.
+    pub browser: browser::Config,
+    /// The work on one page.
+    pub page: PageWork,
+}
+
+/// `[http]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpLane {
+    /// Pages fetched at the same time.
+    pub slots: usize,
+}
+
+/// `[page]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PageWork {
+    /// How long the job service may be away.
+    #[serde(with = "humantime_serde")]
+    pub spec_timeout: Duration,
+    /// How long a job's settings are kept.
+    #[serde(with = "humantime_serde")]
+    pub spec_ttl: Duration,
+    /// Jobs whose settings are kept.
+    pub spec_cache: u64,
+    /// How long the result service may be away.
+    #[serde(with = "humantime_serde")]
+    pub store_timeout: Duration,
+    /// Crashes after which a page is not touched again.
+    pub max_crashes: i32,
+    /// Cancelled jobs that are remembered.
+    pub cancelled_jobs: usize,
+}
+
+impl mesh::Config for Config {
+    const SERVICE: Service = Service::Crawler;
+    const DEFAULTS: &'static str = include_str!("../config.default.toml");
+
+    fn server(&self) -> &config::Server {
+        &self.server
+    }
+
+    fn tls(&self) -> &config::Tls {
+        &self.tls
+    }
+
+    fn telemetry(&self) -> &config::Telemetry {
+        &self.telemetry
+    }
+
+    fn peers(&self) -> &config::Peers {
+        &self.peers
+    }
+
+    fn validate(&self, problems: &mut Problems) {
+        for problem in self.queue.check() {
+            problems.add("queue", problem);
+        }
+        for problem in self.egress.check().into_iter().chain(self.proxy.check()) {
+            let (key, problem) = problem.split_once(' ').unwrap_or(("egress", &problem));
+            problems.add(key, problem);
+        }
+        for (key, problem) in self.browser.check() {
+            problems.add(format!("browser.{key}"), problem);
+        }
+        if !(1..=1024).contains(&self.http.slots) {
+            problems.add("http.slots", "must be from 1 to 1024");
+        }
+        if self.page.max_crashes < 1 {
+            problems.add("page.max_crashes", "must be at least 1");
+        }
+        if self.page.cancelled_jobs == 0 {
+            problems.add("page.cancelled_jobs", "must be at least 1");
+        }
+    }
+}
+
+/// Runs a crawler until `node.shutdown` begins and its pages are settled or handed back.
+pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
+    let client = egress::Client::new(&config.egress).context("start the fetch client")?;
+    let bus = Bus::connect(&config.queue, "crawler").await.context("connect to the queue")?;
+    let guard = client.guard().clone();
+    let agent = &config.egress.user_agent;
+    let redirects = config.egress.max_redirects;
+    let pool = Pool::start(&config.browser, &config.proxy, guard, agent, redirects).await;
+    if let Err(problem) = &pool {
+        tracing::info!(problem, "the browser lane is off");
+    }
+    let availability = match &pool {
+        Ok(pool) => pool.availability(),
+        Err(problem) => Availability::fixed(Err(problem.clone())),
+    };
+    let crawler = Crawler::new(&config, &node, bus.clone(), availability.clone());
+    let http = crawler.lane(
+        Lane::Http,
+        Arc::new(Http(client)),
+        Availability::fixed(Ok(String::new())),
+        config.http.slots,
+    );
+    let browser: Arc<dyn Fetch> = match &pool {
+        Ok(pool) => Arc::new(pool.clone()),
+        Err(_) => Arc::new(NoBrowser),
+    };
+    let browser = crawler.lane(Lane::Browser, browser, availability.clone(), config.browser.slots);
+
+    let (stop, grace) = (node.shutdown.token(), config.server.grace);
+    let _cancels = mesh::spawn("cancels", listen_for_cancels(bus.clone(), crawler.cancels.clone()));
+    let handler = handler::Handler {
+        id: uuid::Uuid::now_v7(),
+        start: mesh::clock::now(),
+        http: http.clone(),
+        browser: browser.clone(),
+        availability,
+    };
+    let server = mesh::Server::new(node, &config.server)
+        .add(CrawlerServiceServer::new(handler))
+        .ready("queue", bus.ready());
+    let (served, (), ()) =
+        tokio::join!(server.run(), http.run(stop.clone(), grace), browser.run(stop.clone(), grace));
+    if let Ok(pool) = &pool {
+        pool.close().await;
+    }
+    served
+}
+
+/// What the lanes share.
+struct Crawler {
+    specs: Specs,
+    extractor: Extractor,
+    results: Results,
+    bus: Bus,
+    cancels: Cancels,
+    browser: Availability,
+    max_crashes: i32,
+}
+
+impl Crawler {
+    fn new(config: &Config, node: &mesh::Node, bus: Bus, browser: Availability) -> Self {
+        let page = &config.page;
+        let limits = spec::Limits { timeout: page.spec_timeout, ttl: page.spec_ttl, jobs: page.spec_cache };
+        let max_message = config.server.max_message_bytes();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            specs: Specs::new(node.channel(Service::Job), limits),
+            extractor: Extractor::new(cores),
+            results: Results::new(node.channel(Service::Result), page.store_timeout, max_message),
+            bus,
+            cancels: Cancels::new(page.cancelled_jobs),
+            browser,
+            max_crashes: page.max_crashes,
+        }
+    }
+
+    fn lane(&self, lane: Lane, fetch: Arc<dyn Fetch>, available: Availability, slots: usize) -> Worker {
+        let bench = Bench {
+            lane,
+            fetch,
+            specs: self.specs.clone(),
+            extractor: self.extractor.clone(),
+            results: self.results.clone(),
+            browser: self.browser.clone(),
+            max_crashes: self.max_crashes,
+        };
+        Worker::new(bench, self.bus.clone(), self.cancels.clone(), available, slots)
+    }
+}
+
+/// The browser lane of a crawler without a browser; it is never available and so never pulls a page.
+struct NoBrowser;
+
+#[async_trait::async_trait]
+impl Fetch for NoBrowser {
+    async fn fetch(&self, _order: &fetch::Order) -> Result<fetch::Fetched, fetch::Failure> {
+        Err(fetch::Failure::Ours("there is no browser"))
+    }
+}
+
+/// Hears of cancelled jobs for as long as the crawler runs.
+async fn listen_for_cancels(bus: Bus, cancels: Cancels) {
+    loop {
+        if let Ok(mut jobs) = bus.listen("cancel").await {
+            while let Some(job) = jobs.next().await {
+                let job = std::str::from_utf8(&job).ok().and_then(|text| text.parse::<JobId>().ok());
+                match job {
+                    Some(job) => cancels.cancel(job),
+                    None => metrics::dropped("garbage cancel"),
+                }
+            }
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+}

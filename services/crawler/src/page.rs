@@ -1,0 +1,196 @@
+//! The work on one page: settings → fetch → extract → judge → store. What comes out is what the ledger is told.
+//!
+//! Promises: one wall-clock deadline holds over fetch and extraction, enforced from outside of both; a page that killed its
+//! crawlers too often is not touched again; a failure of ours never costs the page an attempt.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::result::v1::{Artifact, store_page_request::Header};
+use domain::{Lane, Verdict};
+use extract::{Document, PageStatus};
+use parking_lot::Mutex;
+use time::OffsetDateTime;
+use tokio::time::{Instant, timeout_at};
+use tracing::{Instrument, info_span};
+
+use crate::browser::Availability;
+use crate::classify::{self, Judgement};
+use crate::extraction::{self, Extractor};
+use crate::fetch::{Fetch, Fetched, Order};
+use crate::metrics;
+use crate::outcome::{self, Outcome};
+use crate::spec::{self, Spec, Specs};
+use crate::store::{self, Parcel, Results};
+use crate::task::Task;
+use crate::wire::{self, About};
+
+/// How long after the page's own deadline the fetch may still tidy up before it is dropped. The lanes know the deadline
+/// and name the stage better than we can.
+const SLACK: Duration = Duration::from_millis(1500);
+
+/// Everything that the work on the pages of one lane needs.
+pub(crate) struct Bench {
+    /// The lane.
+    pub(crate) lane: Lane,
+    /// How its pages are fetched.
+    pub(crate) fetch: Arc<dyn Fetch>,
+    /// The settings of jobs.
+    pub(crate) specs: Specs,
+    /// Makes documents.
+    pub(crate) extractor: Extractor,
+    /// Keeps documents.
+    pub(crate) results: Results,
+    /// Whether there is a browser to hand pages on to.
+    pub(crate) browser: Availability,
+    /// Crashes after which a page is not touched again.
+    pub(crate) max_crashes: i32,
+}
+
+/// What the site answered and what was made of it.
+struct Read {
+    fetched: Fetched,
+    judgement: Judgement,
+    document: Option<Document>,
+    lane_reason: Option<String>,
+}
+
+impl Bench {
+    /// Works on a page. `None`: its job has ended, so there is nobody to tell.
+    pub(crate) async fn work(&self, task: &Task) -> Option<Outcome> {
+        if task.crashes >= self.max_crashes {
+            let detail = format!("{} crawlers died of it", task.crashes);
+            return Some(Judgement::done(Verdict::Poison, detail).into());
+        }
+        let spec = match self.specs.get(task.job, task.spec_version).await {
+            Ok(spec) => spec,
+            Err(spec::Error::Ended) => return None,
+            Err(error @ spec::Error::Away) => return Some(Judgement::infra(error.to_string()).into()),
+        };
+        let started = mesh::clock::now();
+        let read = match self.read_in_time(task, &spec).await {
+            Ok(read) => read,
+            Err(judgement) => return Some(judgement.into()),
+        };
+        Some(self.keep(task, &spec, read, started).await)
+    }
+
+    /// Fetches and extracts within the page's deadline.
+    async fn read_in_time(&self, task: &Task, spec: &Spec) -> Result<Read, Judgement> {
+        let deadline = Instant::now() + spec.page_timeout;
+        let order = Order { job: task.job, url: task.url.clone(), screenshot: spec.screenshot, deadline };
+        let stage = Mutex::new(match self.lane {
+            Lane::Http => "fetch",
+            Lane::Browser => "render",
+        });
+        let work = async {
+            let fetched = self.fetch(&order).await?;
+            *stage.lock() = "extract";
+            self.read(fetched, spec).instrument(info_span!("extract")).await
+        };
+        let read = timeout_at(deadline + SLACK, work).await;
+        read.unwrap_or_else(|_| Err(Judgement::late(*stage.lock())))
+    }
+
+    async fn fetch(&self, order: &Order) -> Result<Fetched, Judgement> {
+        let span = match self.lane {
+            Lane::Http => info_span!("fetch"),
+            Lane::Browser => info_span!("render"),
+        };
+        let started = Instant::now();
+        let fetched = self.fetch.fetch(order).instrument(span).await;
+        metrics::fetched(self.lane, started.elapsed());
+        fetched.map_err(|failure| failure.judgement())
+    }
+
+    /// Judges the answer by its status, and a success by its content.
+    async fn read(&self, fetched: Fetched, spec: &Spec) -> Result<Read, Judgement> {
+        let wait =
+            fetched.header("retry-after").and_then(|value| classify::retry_after(value, mesh::clock::now()));
+        if let Some(judgement) = classify::status(fetched.status, wait) {
+            return Ok(Read { fetched, judgement, document: None, lane_reason: None });
+        }
+        let (body, content_type) = (fetched.body.clone(), fetched.content_type.clone());
+        let document = match self.extractor.extract(body, content_type, fetched.final_url.clone()).await {
+            Ok(document) => document,
+            Err(extraction::Error::Unreadable(error)) => {
+                let judgement = classify::unreadable(&error);
+                return Ok(Read { fetched, judgement, document: None, lane_reason: None });
+            }
+            Err(error @ extraction::Error::Panicked) => {
+                let judgement = Judgement::done(Verdict::Infra, error.to_string());
+                return Ok(Read { fetched, judgement, document: None, lane_reason: None });
+            }
+        };
+        let (judgement, lane_reason) = self.judge(&document, spec);
+        Ok(Read { fetched, judgement, document: Some(document), lane_reason })
+    }
+
+    /// The verdict on a document; in the HTTP lane, a page that needs JavaScript goes on to a browser if there is one.
+    fn judge(&self, document: &Document, spec: &Spec) -> (Judgement, Option<String>) {
+        let judgement = classify::content(&document.page_status);
+        let needs = document.needs_javascript.filter(|_| {
+            // A bot wall that asks for JavaScript is respected, not rendered.
+            let open = !matches!(document.page_status, PageStatus::Blocked(_) | PageStatus::LoginWall(_));
+            self.lane == Lane::Http && spec.may_escalate && open
+        });
+        let Some(reason) = needs else { return (judgement, None) };
+        match self.browser.state() {
+            Ok(_) => (Judgement::escalate(format!("needs JavaScript: {reason}")), None),
+            Err(missing) => {
+                let told = format!("needs JavaScript, but there is no browser: {missing}");
+                let detail = std::borrow::Cow::Owned(told.clone());
+                (Judgement { detail, ..judgement }, Some(told))
+            }
+        }
+    }
+
+    /// Stores what there is to show, and says how it all went.
+    async fn keep(&self, task: &Task, spec: &Spec, read: Read, time: OffsetDateTime) -> Outcome {
+        let Read { fetched, judgement, document, lane_reason } = read;
+        let mut outcome = Outcome {
+            http_status: Some(fetched.status),
+            wire_bytes: fetched.wire_bytes,
+            ..Outcome::from(judgement)
+        };
+        let (Some(document), true) = (document, outcome.judgement.shows_content()) else { return outcome };
+        let about = About {
+            task,
+            lane: self.lane,
+            lane_reason: lane_reason.unwrap_or_else(|| task.lane_reason.clone()),
+            verdict: outcome.judgement.verdict.unwrap_or(Verdict::Ok),
+            detail: outcome.judgement.detail.to_string(),
+            time,
+        };
+        let parcel = parcel(about, spec, &fetched, document);
+        match self.results.store(&parcel).instrument(info_span!("store")).await {
+            Ok(stored) => outcome.stored = stored,
+            Err(error @ store::Error::TooLarge) => {
+                outcome.judgement = Judgement::done(Verdict::TooLarge, error.to_string());
+            }
+            Err(error @ store::Error::Away) => outcome.judgement = Judgement::infra(error.to_string()),
+        }
+        outcome
+    }
+}
+
+/// The document with its artifacts, ready to be sent.
+fn parcel(about: About<'_>, spec: &Spec, fetched: &Fetched, document: Document) -> Parcel {
+    let (tenant, dispatch_sequence) = (about.task.tenant.name(), about.task.dispatch_sequence);
+    let expire_time = Some(outcome::timestamp(about.time + spec.result_ttl));
+    let html_type = fetched.content_type.clone().unwrap_or_else(|| "text/html".to_owned());
+    let mut document = wire::document(about, fetched, document);
+    let mut artifacts = Vec::new();
+    let mut announce = |kind: &'static str, content_type: String, bytes: &bytes::Bytes| {
+        let size = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+        document.artifacts.push(Artifact { kind: kind.to_owned(), content_type, size });
+        artifacts.push((kind, bytes.clone()));
+    };
+    if spec.keep_html && !fetched.body.is_empty() {
+        announce("html", html_type, &fetched.body);
+    }
+    if let Some(png) = &fetched.screenshot {
+        announce("screenshot", "image/png".to_owned(), png);
+    }
+    Parcel { header: Header { tenant, dispatch_sequence, document: Some(document), expire_time }, artifacts }
+}

@@ -1,0 +1,131 @@
+//! Sends documents and artifacts to the result service.
+//!
+//! Promises: storing twice is storing once (the result service keys by page and fences by dispatch); a result service that
+//! is away is asked again with back-off until `store_timeout` is over, and then it is our fault, not the page's.
+
+use std::time::Duration;
+
+use api::result::v1 as pb;
+use api::result::v1::result_service_client::ResultServiceClient;
+use api::result::v1::store_page_request::{Chunk, Header, Part};
+use bytes::Bytes;
+use mesh::client::Channel;
+use tokio::time::{Instant, sleep, timeout_at};
+use tonic::Code;
+
+/// Bytes of an artifact in one message.
+const CHUNK: usize = 256 * 1024;
+/// First pause before storing again; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why a page is not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Error {
+    /// The document or an artifact is larger than the result service takes.
+    #[error("the document is too large to keep")]
+    TooLarge,
+    /// The result service is away, or refuses us.
+    #[error("the result service is away")]
+    Away,
+}
+
+/// A page to keep.
+pub(crate) struct Parcel {
+    /// What comes first; its document announces the artifacts.
+    pub(crate) header: Header,
+    /// The bytes of the artifacts, in the order announced.
+    pub(crate) artifacts: Vec<(&'static str, Bytes)>,
+}
+
+/// The result service, as crawlers use it. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Results {
+    client: ResultServiceClient<Channel>,
+    timeout: Duration,
+    max_message: usize,
+}
+
+impl Results {
+    /// Stores at the result service behind `channel`. A document must fit into `max_message` bytes.
+    pub(crate) fn new(channel: Channel, timeout: Duration, max_message: usize) -> Self {
+        let client = ResultServiceClient::new(channel).max_encoding_message_size(max_message);
+        Self { client, timeout, max_message }
+    }
+
+    /// Keeps a page. `false`: a later dispatch of it has been kept before.
+    pub(crate) async fn store(&self, parcel: &Parcel) -> Result<bool, Error> {
+        if prost::Message::encoded_len(&parcel.header) >= self.max_message {
+            return Err(Error::TooLarge);
+        }
+        let deadline = Instant::now() + self.timeout;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let mut client = self.client.clone();
+            let parts = tokio_stream::iter(parts(parcel));
+            match timeout_at(deadline, client.store_page(parts)).await {
+                Ok(Ok(answer)) => return Ok(answer.get_ref().stored),
+                Ok(Err(status)) if status.code() == Code::ResourceExhausted && !overloaded(&status) => {
+                    return Err(Error::TooLarge);
+                }
+                Ok(Err(status)) if passes(&status) && Instant::now() + pause < deadline => {
+                    tracing::debug!(code = %status.code(), "not stored, tried again");
+                    sleep(pause).await;
+                    pause *= 2;
+                }
+                Ok(Err(status)) => {
+                    let reason = mesh::error_reason(&status).unwrap_or_default();
+                    tracing::warn!(code = %status.code(), reason, "a page was not stored");
+                    return Err(Error::Away);
+                }
+                Err(_) => {
+                    tracing::warn!("a page was not stored in time");
+                    return Err(Error::Away);
+                }
+            }
+        }
+    }
+}
+
+fn overloaded(status: &tonic::Status) -> bool {
+    mesh::error_reason(status).is_some_and(|reason| reason == "OVERLOADED")
+}
+
+/// A refusal will be repeated; anything else may pass.
+fn passes(status: &tonic::Status) -> bool {
+    !matches!(
+        status.code(),
+        Code::InvalidArgument | Code::PermissionDenied | Code::Unauthenticated | Code::Unimplemented
+    )
+}
+
+fn parts(parcel: &Parcel) -> Vec<pb::StorePageRequest> {
+    let request = |part| pb::StorePageRequest { part: Some(part) };
+    let mut parts = vec![request(Part::Header(parcel.header.clone()))];
+    for (kind, bytes) in &parcel.artifacts {
+        let chunk = |data: &[u8]| Part::Chunk(Chunk { kind: (*kind).to_owned(), data: data.to_vec() });
+        parts.extend(bytes.chunks(CHUNK).map(|data| request(chunk(data))));
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn artifacts_are_cut_into_chunks_in_order() {
+        let artifacts =
+            vec![("html", Bytes::from(vec![1; CHUNK + 1])), ("screenshot", Bytes::from_static(b"png"))];
+        let parts = parts(&Parcel { header: Header::default(), artifacts });
+        let shape: Vec<(String, usize)> = parts
+            .into_iter()
+            .map(|part| match part.part {
+                Some(Part::Header(_)) => ("header".to_owned(), 0),
+                Some(Part::Chunk(chunk)) => (chunk.kind, chunk.data.len()),
+                None => ("nothing".to_owned(), 0),
+            })
+            .collect();
+        let expected = [("header", 0), ("html", CHUNK), ("html", 1), ("screenshot", 3)];
+        assert_eq!(shape, expected.map(|(kind, size)| (kind.to_owned(), size)));
+    }
+}

@@ -1,0 +1,237 @@
+//! What becomes of each field of Crawl4AI 0.9's configuration objects, as data.
+//!
+//! A field that is not in these tables is unknown to Crawl4AI as well.
+
+use serde_json::Value;
+
+/// What becomes of a field.
+#[derive(Clone, Copy)]
+pub(super) enum Fate {
+    /// It takes effect.
+    Sets(Setting),
+    /// It changes nothing that the caller would see, or crawlmesh does it its own way. Reported as ignored.
+    Ignored,
+    /// It changes what a screenshot shows. Refused with one, otherwise ignored.
+    Picture,
+    /// It would change the result. Refused, unless its value asks for nothing.
+    Refused,
+    /// Refused, unless the value is the one thing that crawlmesh does anyway.
+    Unless(fn(&Value) -> bool),
+}
+
+/// A setting of ours.
+#[derive(Clone, Copy)]
+pub(super) enum Setting {
+    JavaScript,
+    Screenshot,
+    PageTimeout,
+    MaxRetries,
+}
+
+use Fate::{Ignored, Picture, Refused, Sets, Unless};
+
+/// Whether a value asks for nothing, so that any field may have it.
+pub(super) fn asks_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(object) => object.is_empty(),
+        Value::Bool(true) | Value::Number(_) => false,
+    }
+}
+
+fn chromium(value: &Value) -> bool {
+    value == "chromium"
+}
+
+fn own_browser(value: &Value) -> bool {
+    value == "dedicated" || value == "builtin"
+}
+
+fn get(value: &Value) -> bool {
+    value.as_str().is_some_and(|method| method.eq_ignore_ascii_case("get"))
+}
+
+/// The main content comes as `fit_markdown` anyway; a filter by a question or a model would choose other content.
+fn plain_markdown(value: &Value) -> bool {
+    let text = value.to_string();
+    !text.contains("BM25ContentFilter") && !text.contains("LLMContentFilter")
+}
+
+fn html_scraping(value: &Value) -> bool {
+    !value.to_string().contains("PDFContentScrapingStrategy")
+}
+
+fn plain_tables(value: &Value) -> bool {
+    value.to_string().contains("DefaultTableExtraction")
+}
+
+/// Fields of the request itself, beside the three configuration objects.
+pub(super) const REQUEST: &[(&str, Fate)] =
+    &[("crawler_configs", Refused), ("hooks", Refused), ("priority", Ignored)];
+
+/// `BrowserConfig`.
+pub(super) const BROWSER: &[(&str, Fate)] = &[
+    ("accept_downloads", Refused),
+    ("avoid_ads", Picture),
+    ("avoid_css", Picture),
+    ("browser_context_id", Refused),
+    ("browser_mode", Unless(own_browser)),
+    ("browser_type", Unless(chromium)),
+    ("cache_cdp_connection", Ignored),
+    ("cdp_cleanup_on_close", Ignored),
+    ("cdp_close_delay", Ignored),
+    ("cdp_url", Refused),
+    ("channel", Unless(chromium)),
+    ("chrome_channel", Unless(chromium)),
+    ("cookies", Refused),
+    ("create_isolated_context", Ignored),
+    ("debugging_port", Ignored),
+    ("device_scale_factor", Picture),
+    ("downloads_path", Ignored),
+    ("enable_stealth", Refused),
+    ("extra_args", Refused),
+    ("headers", Refused),
+    ("headless", Ignored),
+    ("host", Ignored),
+    ("ignore_https_errors", Ignored),
+    ("init_scripts", Refused),
+    ("java_script_enabled", Sets(Setting::JavaScript)),
+    ("light_mode", Ignored),
+    ("max_pages_before_recycle", Ignored),
+    ("memory_saving_mode", Ignored),
+    ("proxy", Refused),
+    ("proxy_config", Refused),
+    ("sleep_on_close", Ignored),
+    ("storage_state", Refused),
+    ("target_id", Refused),
+    ("text_mode", Picture),
+    ("use_managed_browser", Ignored),
+    ("use_persistent_context", Ignored),
+    ("user_agent", Refused),
+    ("user_agent_generator_config", Refused),
+    ("user_agent_mode", Refused),
+    ("user_data_dir", Refused),
+    ("verbose", Ignored),
+    ("viewport", Picture),
+    ("viewport_height", Picture),
+    ("viewport_width", Picture),
+];
+
+/// `CrawlerRunConfig`.
+pub(super) const CRAWLER: &[(&str, Fate)] = &[
+    ("adjust_viewport_to_content", Picture),
+    ("base_url", Refused),
+    ("bypass_cache", Ignored),
+    ("c4a_script", Refused),
+    ("cache_mode", Ignored),
+    ("cache_validation_timeout", Ignored),
+    ("capture_console_messages", Refused),
+    ("capture_mhtml", Refused),
+    ("capture_network_requests", Refused),
+    ("check_cache_freshness", Ignored),
+    ("check_robots_txt", Ignored),
+    ("chunking_strategy", Ignored),
+    ("css_selector", Refused),
+    ("deep_crawl_strategy", Refused),
+    ("delay_before_return_html", Ignored),
+    ("disable_cache", Ignored),
+    ("exclude_all_images", Refused),
+    ("exclude_domains", Refused),
+    ("exclude_external_images", Refused),
+    ("exclude_external_links", Refused),
+    ("exclude_internal_links", Refused),
+    ("exclude_social_media_domains", Refused),
+    ("exclude_social_media_links", Refused),
+    ("excluded_selector", Refused),
+    ("excluded_tags", Refused),
+    ("experimental", Refused),
+    ("extraction_strategy", Refused),
+    ("fallback_fetch_function", Refused),
+    ("fetch_ssl_certificate", Refused),
+    ("flatten_shadow_dom", Refused),
+    ("force_viewport_screenshot", Ignored),
+    ("geolocation", Refused),
+    ("ignore_body_visibility", Ignored),
+    ("image_description_min_word_threshold", Ignored),
+    ("image_score_threshold", Ignored),
+    ("js_code", Refused),
+    ("js_code_before_wait", Refused),
+    ("js_only", Refused),
+    ("keep_attrs", Ignored),
+    ("keep_data_attributes", Ignored),
+    ("link_preview_config", Refused),
+    ("locale", Refused),
+    ("log_console", Ignored),
+    ("magic", Refused),
+    ("markdown_generator", Unless(plain_markdown)),
+    ("match_mode", Ignored),
+    ("max_range", Ignored),
+    ("max_retries", Sets(Setting::MaxRetries)),
+    ("max_scroll_steps", Ignored),
+    ("mean_delay", Ignored),
+    ("method", Unless(get)),
+    ("no_cache_read", Ignored),
+    ("no_cache_write", Ignored),
+    ("only_text", Refused),
+    ("override_navigator", Refused),
+    ("page_timeout", Sets(Setting::PageTimeout)),
+    ("parser_type", Ignored),
+    ("pdf", Refused),
+    ("prefetch", Ignored),
+    ("preserve_https_for_internal_links", Ignored),
+    ("prettiify", Ignored),
+    ("process_iframes", Refused),
+    ("process_in_browser", Refused),
+    ("proxy_config", Refused),
+    ("proxy_rotation_strategy", Refused),
+    ("proxy_session_auto_release", Refused),
+    ("proxy_session_id", Refused),
+    ("proxy_session_ttl", Refused),
+    ("remove_consent_popups", Picture),
+    ("remove_forms", Ignored),
+    ("remove_overlay_elements", Picture),
+    ("scan_full_page", Refused),
+    ("score_links", Refused),
+    ("scraping_strategy", Unless(html_scraping)),
+    ("screenshot", Sets(Setting::Screenshot)),
+    ("screenshot_height_threshold", Picture),
+    ("screenshot_wait_for", Picture),
+    ("scroll_delay", Ignored),
+    ("semaphore_count", Ignored),
+    ("session_id", Refused),
+    ("shared_data", Refused),
+    ("simulate_user", Refused),
+    ("stream", Ignored),
+    ("table_extraction", Unless(plain_tables)),
+    ("table_score_threshold", Ignored),
+    ("target_elements", Refused),
+    ("timezone_id", Refused),
+    ("url", Ignored),
+    ("url_matcher", Refused),
+    ("user_agent", Refused),
+    ("user_agent_generator_config", Refused),
+    ("user_agent_mode", Refused),
+    ("verbose", Ignored),
+    ("virtual_scroll_config", Refused),
+    ("wait_for", Refused),
+    ("wait_for_images", Picture),
+    ("wait_for_timeout", Ignored),
+    ("wait_until", Ignored),
+    ("word_count_threshold", Ignored),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_are_sorted_and_whole() {
+        for table in [REQUEST, BROWSER, CRAWLER] {
+            assert!(table.is_sorted_by(|a, b| a.0 < b.0));
+        }
+        // The numbers of fields that Crawl4AI 0.9.2 has.
+        assert_eq!((BROWSER.len(), CRAWLER.len()), (44, 99));
+    }
+}

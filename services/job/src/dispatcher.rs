@@ -1,0 +1,211 @@
+//! The dispatcher: keeps a few pages of each lane in the queue and the backlog in the database.
+//!
+//! Promises: a lane never has more than `queue_depth` pages out; tenants take turns, so that a large job of one does not
+//! delay a small job of another; while the queue is away nothing is dispatched and nothing is lost.
+
+use std::time::Duration;
+
+use domain::{Lane, TenantId};
+use mesh::Shutdown;
+use queue::Bus;
+use serde::Deserialize;
+use tokio::time::{Instant, sleep};
+use tracing::{debug, info, warn};
+
+use crate::{
+    error::Error,
+    hub::Hub,
+    metrics::{self, Rescue},
+    publisher::publish,
+    store::{Dispatched, Held, Picked, Store},
+};
+
+/// How often the frontier is looked at while pages wait.
+const TICK: Duration = Duration::from_secs(1);
+/// Pause after a failure of the queue or the store.
+const PAUSE: Duration = Duration::from_millis(500);
+/// How long a publish without answer is repeated under its id; the queue remembers ids for 2 minutes.
+const REPEAT: Duration = Duration::from_secs(100);
+
+/// `[dispatch]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dispatch {
+    /// Pages of a lane that are out at a time.
+    pub queue_depth: usize,
+    /// Tenants that share one round.
+    pub tenants_per_round: usize,
+}
+
+/// The loop and what it remembers.
+pub(crate) struct Dispatcher {
+    store: Store,
+    bus: Bus,
+    hub: Hub,
+    config: Dispatch,
+    /// The tenant served last, by lane.
+    served: [Option<TenantId>; Lane::ALL.len()],
+    /// Pages whose publish had no answer, with the time of the first try. At most `queue_depth` a lane.
+    unsure: Vec<(Dispatched, Instant)>,
+}
+
+impl Dispatcher {
+    pub(crate) fn new(store: Store, bus: Bus, hub: Hub, config: Dispatch) -> Self {
+        Self { store, bus, hub, config, served: [None; Lane::ALL.len()], unsure: Vec::new() }
+    }
+
+    /// Dispatches until the shutdown begins. A page that was marked before is published still.
+    pub(crate) async fn run(mut self, shutdown: Shutdown) {
+        let mut ready = self.bus.ready();
+        while !shutdown.has_begun() {
+            if ready.borrow_and_update().is_err() {
+                tokio::select! {
+                    () = shutdown.begun() => return,
+                    changed = ready.changed() => if changed.is_err() { return },
+                }
+                continue;
+            }
+            let idle = match self.round().await {
+                Ok(idle) => idle,
+                Err(error) => {
+                    // Each call that needs the store says so; this loop only waits for it.
+                    debug!(%error, "dispatch failed");
+                    Some(PAUSE)
+                }
+            };
+            let tick = async {
+                match idle {
+                    Some(idle) => sleep(idle).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = shutdown.begun() => return,
+                () = self.hub.has_work() => {}
+                () = tick => {}
+                changed = ready.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    /// Dispatches until the queue is full or the frontier empty. Returns when to look again without being woken.
+    async fn round(&mut self) -> Result<Option<Duration>, Error> {
+        if !self.repeat().await? {
+            return Ok(Some(PAUSE));
+        }
+        self.store.promote(mesh::clock::now()).await?;
+        let mut waiting = false;
+        for &lane in Lane::ALL {
+            loop {
+                match self.turn(lane).await? {
+                    Turn::Empty => break,
+                    Turn::Full => {
+                        waiting = true;
+                        break;
+                    }
+                    Turn::Some => {}
+                    Turn::Failed => return Ok(Some(PAUSE)),
+                }
+            }
+        }
+        let due = self.store.next_due().await?.map(|due| due - mesh::clock::now());
+        let due = due.map(|wait| Duration::try_from(wait).unwrap_or_default().clamp(PAUSE / 50, TICK));
+        Ok(due.or(waiting.then_some(TICK)))
+    }
+
+    /// One share for each of some tenants.
+    async fn turn(&mut self, lane: Lane) -> Result<Turn, Error> {
+        let running = usize::try_from(self.store.running(lane).await?).unwrap_or(usize::MAX);
+        let free = self.config.queue_depth.saturating_sub(running);
+        if free == 0 {
+            return Ok(Turn::Full);
+        }
+        let picked = self.pick(lane, free).await?;
+        if picked.is_empty() {
+            return Ok(Turn::Empty);
+        }
+        let turn = self.store.dispatch(&picked, mesh::clock::now()).await?;
+        for job in &turn.started {
+            info!(%job, "job started");
+            self.hub.changed(*job);
+        }
+        if turn.notify {
+            self.bus.notify("event", bytes::Bytes::new()).await;
+        }
+        metrics::dispatched(lane, turn.pages.len());
+        let now = Instant::now();
+        let sent = self.send(turn.pages.into_iter().map(|page| (page, now)).collect()).await?;
+        Ok(if sent { Turn::Some } else { Turn::Failed })
+    }
+
+    /// The next pages of a lane: tenants in turn, from the one after the tenant served last.
+    async fn pick(&mut self, lane: Lane, free: usize) -> Result<Vec<Picked>, Error> {
+        let limit = self.config.tenants_per_round;
+        let served = &mut self.served[lane as usize];
+        let wanted = |have: usize| u64::try_from(limit - have).unwrap_or(u64::MAX);
+        let mut tenants = self.store.waiting_tenants(lane, *served, wanted(0)).await?;
+        if tenants.len() < limit && served.is_some() {
+            let first = self.store.waiting_tenants(lane, None, wanted(tenants.len())).await?;
+            let seen = tenants.len();
+            tenants.extend(first.into_iter().take_while(|tenant| *tenant <= served.unwrap_or(*tenant)));
+            debug_assert!(tenants[seen..].iter().all(|tenant| !tenants[..seen].contains(tenant)));
+        }
+        let share = free.div_ceil(tenants.len().max(1));
+        let mut picked = Vec::with_capacity(free);
+        for tenant in tenants {
+            let room = share.min(free - picked.len());
+            if room == 0 {
+                break;
+            }
+            picked.extend(self.store.frontier(lane, tenant, room).await?);
+            *served = Some(tenant);
+        }
+        Ok(picked)
+    }
+
+    /// Publishes pages. What the queue certainly did not take goes back to the frontier; what it may have taken is kept to
+    /// be published again. Returns whether all is well.
+    async fn send(&mut self, pages: Vec<(Dispatched, Instant)>) -> Result<bool, Error> {
+        let (pages, since): (Vec<Dispatched>, Vec<Instant>) = pages.into_iter().unzip();
+        let results = publish(&self.bus, &pages).await;
+        let mut refused: Vec<Held> = Vec::new();
+        let mut cause = None;
+        for ((page, since), result) in pages.into_iter().zip(since).zip(results) {
+            match result {
+                Ok(()) => continue,
+                Err(queue::Error::Unavailable(_)) if since.elapsed() < REPEAT => {
+                    self.unsure.push((page, since))
+                }
+                Err(ref error) => {
+                    refused.push(page.held());
+                    cause = Some(error.to_string());
+                }
+            }
+        }
+        if let Some(error) = cause {
+            warn!(error, pages = refused.len(), "the queue does not take work");
+            // If this fails, too, the reconciler finds them.
+            let given_back = self.store.give_back(&refused).await?;
+            metrics::rescued(Rescue::Refused, given_back);
+        }
+        Ok(refused.is_empty() && self.unsure.is_empty())
+    }
+
+    /// Publishes again what had no answer. Returns whether nothing is left.
+    async fn repeat(&mut self) -> Result<bool, Error> {
+        let unsure = std::mem::take(&mut self.unsure);
+        if unsure.is_empty() { Ok(true) } else { self.send(unsure).await }
+    }
+}
+
+/// What one turn of a lane came to.
+enum Turn {
+    /// Nothing waits.
+    Empty,
+    /// The lane has as many pages out as it may.
+    Full,
+    /// Pages were dispatched; there may be more.
+    Some,
+    /// The queue did not take them.
+    Failed,
+}

@@ -1,0 +1,61 @@
+//! What can go wrong in the job service, and what callers are told of it: the only table from errors to statuses.
+
+use domain::JobId;
+use sea_orm::DbErr;
+use tonic::{Code, Status};
+
+use crate::job::State;
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// No such job, or another tenant's.
+    #[error("job {0} does not exist")]
+    NotFound(JobId),
+    /// The job has ended and cannot be cancelled any more.
+    #[error("job {0} has already {1}")]
+    Finished(JobId, State),
+    /// The request id was used for another request.
+    #[error("the request id was used for another request, see {}", .0.name())]
+    RequestIdReused(JobId),
+    /// The address policy forbids a URL of the request.
+    #[error("{0} is a target that is not allowed")]
+    TargetNotAllowed(String),
+    /// More event streams than `limits.max_watches`.
+    #[error("too many event streams are open")]
+    TooManyWatches,
+    /// The database failed.
+    #[error("reach the job store")]
+    Store(#[from] DbErr),
+    /// A row of the database cannot be read; a newer version may have written it.
+    #[error("read the job store: {0}")]
+    Row(String),
+}
+
+impl Error {
+    /// Whether the database is away, so that trying again later helps.
+    pub(crate) fn unavailable(&self) -> bool {
+        matches!(self, Self::Store(error) if store::is_unavailable(error))
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        match &error {
+            Error::NotFound(_) => mesh::refuse(Code::NotFound, "JOB_NOT_FOUND", &error),
+            Error::Finished(..) => mesh::refuse(Code::FailedPrecondition, "JOB_FINISHED", &error),
+            Error::RequestIdReused(_) => mesh::refuse(Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED", &error),
+            Error::TargetNotAllowed(field) => mesh::refuse_with(
+                Code::PermissionDenied,
+                "TARGET_NOT_ALLOWED",
+                error.to_string(),
+                &[("field", field)],
+            ),
+            Error::TooManyWatches => mesh::refuse(Code::ResourceExhausted, "TOO_MANY_WATCHES", &error),
+            Error::Store(cause) if store::is_unavailable(cause) => {
+                mesh::fail(Code::Unavailable, "JOB_STORE_UNREACHABLE", &error)
+            }
+            Error::Store(_) | Error::Row(_) => mesh::fail(Code::Internal, "JOB_STORE_FAILED", &error),
+        }
+    }
+}

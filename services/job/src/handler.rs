@@ -1,0 +1,211 @@
+//! The gRPC methods: decode, act, encode.
+
+use std::{sync::Arc, time::Duration};
+
+use api::job::v1::{self as pb, job_service_server::JobService};
+use bytes::Bytes;
+use domain::{JobId, Scope, TenantId};
+use mesh::Shutdown;
+use queue::Bus;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep_until},
+};
+use tonic::{Request, Response, Status};
+use tracing::{Span, info};
+
+use crate::{
+    error::Error,
+    hub::Hub,
+    job::Job,
+    metrics,
+    store::Store,
+    trace,
+    watch::{self, Events},
+    wire::{self, Headers, Rules},
+};
+
+/// How often a waiting call looks for changes that another process made.
+const POLL: Duration = Duration::from_secs(1);
+/// A waiting call answers this long before its deadline.
+const MARGIN: Duration = Duration::from_millis(250);
+const DEFAULT_EVENTS: usize = 100;
+const MAX_EVENTS: usize = 1000;
+
+type Reply<T> = Result<Response<T>, Status>;
+
+/// Answers the calls. Clones share everything.
+#[derive(Clone)]
+pub(crate) struct Handler {
+    pub(crate) store: Store,
+    pub(crate) bus: Bus,
+    pub(crate) hub: Hub,
+    pub(crate) rules: Arc<Rules>,
+    /// For how long a request id returns its first job.
+    pub(crate) request_id_retention: Duration,
+    /// Bytes of a list answer: half of the largest message.
+    pub(crate) answer_budget: usize,
+    pub(crate) watches: Arc<Semaphore>,
+    pub(crate) shutdown: Shutdown,
+}
+
+impl Handler {
+    /// The job once it has ended, or as it stands when the time is up.
+    async fn wait_for_end(
+        &self,
+        tenant: TenantId,
+        id: JobId,
+        wait: Duration,
+        deadline: Instant,
+    ) -> Result<Job, Error> {
+        let mut changes = self.hub.subscribe(id);
+        let now = Instant::now();
+        let until = (now + wait).min(deadline.checked_sub(MARGIN).unwrap_or(now));
+        loop {
+            let job = self.store.job(tenant, id).await?;
+            let now = Instant::now();
+            if job.state.terminal() || now >= until {
+                return Ok(job);
+            }
+            tokio::select! {
+                () = changes.changed() => {}
+                () = sleep_until(until.min(now + POLL)) => {}
+                () = self.shutdown.begun() => return Ok(job),
+            }
+        }
+    }
+
+    /// Wakes everyone who has to do with a job that a call changed.
+    async fn announce(&self, job: &Job) {
+        self.hub.changed(job.id);
+        self.hub.work();
+        if job.webhook.is_some() {
+            self.bus.notify("event", Bytes::new()).await;
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl JobService for Handler {
+    async fn create_crawl_job(&self, request: Request<pb::CreateCrawlJobRequest>) -> Reply<pb::Job> {
+        let call = mesh::call(&request)?;
+        call.require(Scope::JobsWrite)?;
+        let submission = wire::submission(request.into_inner(), &self.rules)?;
+        let traceparent = trace::traceparent(&Span::current());
+        let memory = self.request_id_retention;
+        let (mut job, new) =
+            self.store.submit(call.tenant, &submission, traceparent, call.time, memory).await?;
+        if new {
+            metrics::created();
+            info!(job = %job.id, pages = job.counts.found, "job accepted");
+            self.announce(&job).await;
+        }
+        if !submission.wait.is_zero() {
+            // The job is accepted: whatever happens to the wait, the caller learns its name.
+            let waited = self.wait_for_end(call.tenant, job.id, submission.wait, call.deadline).await;
+            job = waited.unwrap_or(job);
+        }
+        Ok(Response::new(wire::job(&job, Headers::Hidden)))
+    }
+
+    async fn get_job(&self, request: Request<pb::GetJobRequest>) -> Reply<pb::Job> {
+        let call = mesh::call(&request)?;
+        call.require(Scope::JobsRead)?;
+        let request = request.into_inner();
+        let id = wire::job_id("name", &request.name)?;
+        let wait = wire::wait(request.wait)?;
+        let job = self.wait_for_end(call.tenant, id, wait, call.deadline).await?;
+        Ok(Response::new(wire::job(&job, Headers::Hidden)))
+    }
+
+    async fn list_jobs(&self, request: Request<pb::ListJobsRequest>) -> Reply<pb::ListJobsResponse> {
+        let call = mesh::call(&request)?;
+        call.require(Scope::JobsRead)?;
+        let list = wire::list_jobs(call.tenant, request.get_ref())?;
+        let found = self.store.jobs(call.tenant, list.filter, list.after, list.size as u64 + 1).await?;
+        let mut jobs: Vec<pb::Job> =
+            found.iter().take(list.size).map(|job| wire::job(job, Headers::Hidden)).collect();
+        let cut = wire::fit(&mut jobs, self.answer_budget);
+        let last = jobs.len().checked_sub(1).map(|last| found[last].id);
+        let next_page_token = match last {
+            Some(last) if cut || found.len() > list.size => list.token(&last),
+            _ => String::new(),
+        };
+        Ok(Response::new(pb::ListJobsResponse { jobs, next_page_token }))
+    }
+
+    async fn cancel_job(&self, request: Request<pb::CancelJobRequest>) -> Reply<pb::Job> {
+        let call = mesh::call(&request)?;
+        call.require(Scope::JobsWrite)?;
+        let id = wire::job_id("name", &request.get_ref().name)?;
+        let (job, cancelled) = self.store.cancel(call.tenant, id, call.time).await?;
+        if cancelled {
+            metrics::ended(job.state);
+            info!(job = %id, pages = job.counts.cancelled, "job cancelled");
+            // Crawlers stop its pages; what they answer all the same is stale.
+            self.bus.notify("cancel", Bytes::from(id.to_string())).await;
+            self.announce(&job).await;
+        }
+        Ok(Response::new(wire::job(&job, Headers::Hidden)))
+    }
+
+    type WatchJobStream = Events;
+
+    async fn watch_job(&self, request: Request<pb::WatchJobRequest>) -> Reply<Events> {
+        let call = mesh::call(&request)?;
+        call.require(Scope::JobsRead)?;
+        let request = request.into_inner();
+        let id = wire::job_id("name", &request.name)?;
+        let after = wire::after("after_sequence", request.after_sequence)?;
+        // Before the job is read, so that no change is missed.
+        let changes = self.hub.subscribe(id);
+        let job = self.store.job(call.tenant, id).await?;
+        if after > job.event_sequence {
+            let description = format!("the last event of the job is {}", job.event_sequence);
+            return Err(wire::violation("after_sequence", "EVENT_UNKNOWN", description));
+        }
+        let permit = Arc::clone(&self.watches).try_acquire_owned().map_err(|_| Error::TooManyWatches)?;
+        let shutdown = self.shutdown.clone();
+        Ok(Response::new(watch::events(self.store.clone(), job, after, changes, shutdown, permit)))
+    }
+
+    async fn list_pages(&self, request: Request<pb::ListPagesRequest>) -> Reply<pb::ListPagesResponse> {
+        let call = mesh::call(&request)?;
+        call.require(Scope::JobsRead)?;
+        let (job, list) = wire::list_pages(call.tenant, request.get_ref())?;
+        self.store.job(call.tenant, job).await?;
+        let found = self.store.pages(job, list.filter, list.after, list.size as u64 + 1).await?;
+        let mut pages: Vec<pb::Page> = found.iter().take(list.size).map(wire::page).collect();
+        let cut = wire::fit(&mut pages, self.answer_budget);
+        let last = pages.len().checked_sub(1).map(|last| found[last].idx);
+        let next_page_token = match last {
+            Some(last) if cut || found.len() > list.size => list.token(&last),
+            _ => String::new(),
+        };
+        Ok(Response::new(pb::ListPagesResponse { pages, next_page_token }))
+    }
+
+    async fn get_job_spec(&self, request: Request<pb::GetJobSpecRequest>) -> Reply<pb::JobSpec> {
+        mesh::internal_call(&request)?;
+        let id = wire::job_id("name", &request.get_ref().name)?;
+        let job = self.store.any_job(id).await?;
+        Ok(Response::new(pb::JobSpec {
+            name: job.id.name(),
+            tenant: job.tenant.name(),
+            version: job.spec_version,
+            config: Some(wire::config(&job.spec)),
+            ended: job.state.terminal(),
+        }))
+    }
+
+    async fn list_events(&self, request: Request<pb::ListEventsRequest>) -> Reply<pb::ListEventsResponse> {
+        mesh::internal_call(&request)?;
+        let request = request.into_inner();
+        let after = wire::after("after", request.after)?;
+        let size = wire::page_size(request.page_size, DEFAULT_EVENTS, MAX_EVENTS)?;
+        let found = self.store.webhook_events(after, size as u64).await?;
+        let mut entries: Vec<_> = found.iter().map(wire::entry).collect();
+        wire::fit(&mut entries, self.answer_budget);
+        Ok(Response::new(pb::ListEventsResponse { entries }))
+    }
+}

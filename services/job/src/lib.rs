@@ -1,0 +1,282 @@
+//! The job service: owns jobs, pages (the ledger) and the event log; hands pages to the queue and books their outcomes.
+//!
+//! Promises: a job that was answered is on disk; every URL ends in exactly one verdict and is counted once at every read;
+//! exactly one event of a job is terminal; killing this process, or wiping the queue, delays a job and loses nothing.
+
+mod dispatcher;
+mod error;
+mod event;
+mod handler;
+mod hub;
+mod janitor;
+mod job;
+mod metrics;
+mod page;
+mod publisher;
+mod reconciler;
+mod settler;
+mod spec;
+mod store;
+mod trace;
+mod watch;
+mod wire;
+
+use std::{
+    future::Future,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use anyhow::Context;
+use api::job::v1::job_service_server::JobServiceServer;
+use domain::{AddressPolicy, Service};
+use futures::{StreamExt, stream::FuturesUnordered};
+use ipnet::IpNet;
+use mesh::{Shutdown, Task, config::Problems};
+use queue::Bus;
+use serde::Deserialize;
+use tokio::{
+    sync::{Semaphore, watch as cell},
+    time::timeout,
+};
+use tracing::warn;
+
+pub use dispatcher::Dispatch;
+pub use janitor::Janitor;
+pub use page::Retry;
+pub use reconciler::Reconcile;
+pub use settler::Settle;
+
+use crate::{
+    dispatcher::Dispatcher, handler::Handler, hub::Hub, reconciler::Reconciler, settler::Settler,
+    store::Store, wire::Rules,
+};
+
+/// How often readiness asks the database.
+const PROBE: Duration = Duration::from_secs(5);
+
+/// The settings; config.default.toml explains each.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The gRPC port.
+    pub server: mesh::config::Server,
+    /// Who we are.
+    pub tls: mesh::config::Tls,
+    /// Logs and traces.
+    pub telemetry: mesh::config::Telemetry,
+    /// Where the others are.
+    pub peers: mesh::config::Peers,
+    /// Where jobs are kept.
+    pub database: ::store::Config,
+    /// The bus.
+    pub queue: queue::Config,
+    /// What may be crawled.
+    pub targets: Targets,
+    /// What callers may ask for.
+    pub limits: Limits,
+    /// How pages are handed out.
+    pub dispatch: Dispatch,
+    /// How pages are tried again.
+    pub retry: Retry,
+    /// How outcomes are booked.
+    pub settle: Settle,
+    /// How lost pages are found.
+    pub reconcile: Reconcile,
+    /// How old things may get.
+    pub janitor: Janitor,
+}
+
+/// `[targets]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Targets {
+    /// Networks that may be crawled though they are not public.
+    pub allow: Vec<IpNet>,
+}
+
+/// `[limits]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// URLs of one job.
+    pub max_urls: usize,
+    /// Event streams open at a time.
+    pub max_watches: usize,
+}
+
+impl mesh::Config for Config {
+    const SERVICE: Service = Service::Job;
+    const DEFAULTS: &'static str = include_str!("../config.default.toml");
+
+    fn server(&self) -> &mesh::config::Server {
+        &self.server
+    }
+
+    fn tls(&self) -> &mesh::config::Tls {
+        &self.tls
+    }
+
+    fn telemetry(&self) -> &mesh::config::Telemetry {
+        &self.telemetry
+    }
+
+    fn peers(&self) -> &mesh::config::Peers {
+        &self.peers
+    }
+
+    fn validate(&self, problems: &mut Problems) {
+        for problem in self.database.check() {
+            problems.add("database", problem);
+        }
+        for problem in self.queue.check() {
+            problems.add("queue", problem);
+        }
+        let mut range = |key: &str, value: usize, least: usize, most: usize| {
+            if !(least..=most).contains(&value) {
+                problems.add(key, format!("must be from {least} to {most}"));
+            }
+        };
+        range("limits.max_urls", self.limits.max_urls, 1, 1_000_000);
+        range("limits.max_watches", self.limits.max_watches, 1, 1_000_000);
+        range("dispatch.queue_depth", self.dispatch.queue_depth, 1, 10_000);
+        range("dispatch.tenants_per_round", self.dispatch.tenants_per_round, 1, 1000);
+        range("settle.batch", self.settle.batch, 1, 1000);
+        range("janitor.batch", usize::try_from(self.janitor.batch).unwrap_or(usize::MAX), 1, 10_000);
+        range("retry.max_infra_faults", usize::try_from(self.retry.max_infra_faults).unwrap_or(0), 1, 1000);
+        range("retry.max_crashes", usize::try_from(self.retry.max_crashes).unwrap_or(0), 1, 100);
+        let periods =
+            [("reconcile.interval", self.reconcile.interval), ("janitor.interval", self.janitor.interval)];
+        for (key, period) in periods {
+            if period.is_zero() {
+                problems.add(key, "must be more than 0s");
+            }
+        }
+    }
+}
+
+/// Runs the job service until `node.shutdown` begins and the last call has been answered.
+pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
+    let store = Store::open(&config.database).await.context("open the job store")?;
+    let bus = Bus::connect(&config.queue, "job").await.context("connect to the queue")?;
+    let shutdown = node.shutdown.clone();
+    let hub = Hub::default();
+    let handler = handler(&config, &store, &bus, &hub, &shutdown);
+    let (probe, ready) = cell::channel(Ok(()));
+    let mut tasks = start(&config, &store, &bus, &hub, &shutdown);
+    tasks.push(mesh::spawn("readiness", watch_database(store.clone(), probe, shutdown.clone())));
+    let limit = config.server.max_message_bytes();
+    let service =
+        JobServiceServer::new(handler).max_decoding_message_size(limit).max_encoding_message_size(limit);
+    let server = mesh::Server::new(node, &config.server).add(service).ready("database", ready);
+    let ended = supervise(tasks, shutdown.clone());
+    tokio::pin!(ended);
+    let served = tokio::select! {
+        served = server.run() => served,
+        // A job service that accepts and does not dispatch would look healthy: better none, so that it is restarted.
+        failed = &mut ended => {
+            shutdown.begin();
+            return failed;
+        }
+    };
+    if timeout(config.server.grace, &mut ended).await.is_err() {
+        warn!("background work did not end in time");
+    }
+    store.close().await;
+    served
+}
+
+fn handler(config: &Config, store: &Store, bus: &Bus, hub: &Hub, shutdown: &Shutdown) -> Handler {
+    let policy = AddressPolicy::new(config.targets.allow.clone());
+    Handler {
+        store: store.clone(),
+        bus: bus.clone(),
+        hub: hub.clone(),
+        rules: Arc::new(Rules { max_urls: config.limits.max_urls, policy }),
+        request_id_retention: config.janitor.request_id_retention,
+        answer_budget: config.server.max_message_bytes() / 2,
+        watches: Arc::new(Semaphore::new(config.limits.max_watches)),
+        shutdown: shutdown.clone(),
+    }
+}
+
+fn start(config: &Config, store: &Store, bus: &Bus, hub: &Hub, shutdown: &Shutdown) -> Vec<Task<()>> {
+    let caught_up = Arc::new(AtomicBool::new(false));
+    let dispatcher = Dispatcher::new(store.clone(), bus.clone(), hub.clone(), config.dispatch.clone());
+    let settler = Settler {
+        store: store.clone(),
+        bus: bus.clone(),
+        hub: hub.clone(),
+        retry: config.retry.clone(),
+        config: config.settle.clone(),
+        caught_up: Arc::clone(&caught_up),
+    };
+    let reconciler = Reconciler {
+        store: store.clone(),
+        bus: bus.clone(),
+        hub: hub.clone(),
+        config: config.reconcile.clone(),
+        queue_depth: config.dispatch.queue_depth,
+        caught_up,
+    };
+    vec![
+        mesh::spawn("dispatcher", dispatcher.run(shutdown.clone())),
+        mesh::spawn("settler", settler.run(shutdown.clone())),
+        mesh::spawn("reconciler", reconciler.run(shutdown.clone())),
+        mesh::spawn("janitor", janitor::run(store.clone(), config.janitor.clone(), shutdown.clone())),
+    ]
+}
+
+/// Waits until all loops have ended. Fails at once if one ends before the shutdown.
+fn supervise(tasks: Vec<Task<()>>, shutdown: Shutdown) -> impl Future<Output = anyhow::Result<()>> {
+    let mut tasks: FuturesUnordered<Task<()>> = tasks.into_iter().collect();
+    async move {
+        while let Some(ended) = tasks.next().await {
+            ended.context("a background loop failed")?;
+            anyhow::ensure!(shutdown.has_begun(), "a background loop ended");
+        }
+        Ok(())
+    }
+}
+
+/// Keeps the readiness check up to date.
+async fn watch_database(store: Store, probe: cell::Sender<Result<(), String>>, shutdown: Shutdown) {
+    loop {
+        let state = if store.ready().await { Ok(()) } else { Err("the database does not answer".to_owned()) };
+        // The old state is of no use.
+        let _ = probe.send_replace(state);
+        if timeout(PROBE, shutdown.begun()).await.is_ok() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(text: &str) -> Result<Config, mesh::config::Invalid> {
+        mesh::config::with(text.parse().expect("because it is TOML"))
+    }
+
+    #[test]
+    fn the_defaults_parse() {
+        let config = with("").unwrap();
+        assert_eq!(
+            (config.limits.max_urls, config.dispatch.queue_depth, config.settle.batch),
+            (10_000, 256, 256)
+        );
+        let longest = Duration::from_secs(300);
+        assert!(config.reconcile.dispatch_timeout > longest, "a page may take {longest:?}");
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        let invalid = with("[settle]\nbatch = 0\n[reconcile]\ninterval = \"0s\"\n[retry]\nmax_crashes = -1")
+            .unwrap_err();
+        let text = invalid.to_string();
+        for key in ["settle.batch", "reconcile.interval", "retry.max_crashes"] {
+            assert!(text.contains(key), "{text}");
+        }
+    }
+}

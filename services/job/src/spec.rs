@@ -1,0 +1,98 @@
+//! What a caller asks for: how to fetch, whom to tell, and a submission as a whole.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use domain::{Lane, PageUrl, Priority};
+use serde::{Deserialize, Serialize};
+
+use crate::event::EventType;
+
+/// URLs that a job shows of itself.
+pub(crate) const FIRST_URLS: usize = 10;
+
+/// What fetches a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Render {
+    /// HTTP first, the browser if need be.
+    Auto,
+    /// A plain HTTP client.
+    Http,
+    /// Headless Chromium.
+    Browser,
+}
+
+/// How the pages of a job are fetched, with every default filled in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Spec {
+    pub(crate) render: Render,
+    /// Wall-clock deadline of one attempt.
+    pub(crate) page_timeout: Duration,
+    /// Attempts at a page that fails in a way that may pass.
+    pub(crate) max_attempts: i32,
+    pub(crate) screenshot: bool,
+    pub(crate) keep_html: bool,
+    pub(crate) result_ttl: Duration,
+}
+
+impl Spec {
+    /// The lane that a new page starts in, and why.
+    pub(crate) fn first_lane(&self) -> (Lane, &'static str) {
+        match self.render {
+            Render::Browser => (Lane::Browser, "asked for"),
+            Render::Auto if self.screenshot => (Lane::Browser, "needs a screenshot"),
+            Render::Auto => (Lane::Http, "http first"),
+            Render::Http => (Lane::Http, "asked for"),
+        }
+    }
+}
+
+/// The body of a webhook delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Format {
+    /// As Standard Webhooks recommends.
+    Standard,
+    /// As Crawl4AI sends it.
+    Crawl4ai,
+}
+
+/// Whom to tell about a job.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Webhook {
+    pub(crate) url: String,
+    /// May hold credentials: shown to the webhook service only.
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) event_types: Vec<EventType>,
+    pub(crate) format: Format,
+}
+
+impl std::fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Webhook").field("event_types", &self.event_types).finish_non_exhaustive()
+    }
+}
+
+/// A valid request to crawl.
+#[derive(Debug, Clone)]
+pub(crate) struct Submission {
+    /// The URLs as they were given, with their parsed form.
+    pub(crate) urls: Vec<(String, PageUrl)>,
+    pub(crate) spec: Spec,
+    pub(crate) webhook: Option<Webhook>,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) priority: Priority,
+    pub(crate) request_id: Option<String>,
+    /// How long the caller waits for the job to finish.
+    pub(crate) wait: Duration,
+}
+
+impl Submission {
+    /// Tells one request from another: BLAKE3 of everything that shapes the job. Waiting does not.
+    pub(crate) fn hash(&self) -> [u8; 32] {
+        let urls: Vec<&str> = self.urls.iter().map(|(url, _)| url.as_str()).collect();
+        let canonical = (urls, &self.spec, &self.webhook, &self.labels, self.priority.as_str());
+        let text = serde_json::to_vec(&canonical).unwrap_or_default();
+        blake3::hash(&text).into()
+    }
+}

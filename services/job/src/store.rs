@@ -1,0 +1,94 @@
+//! The database of jobs, pages and events: the only place that knows SQL.
+//!
+//! Promises: every change of the ledger is one transaction that holds the lock of its jobs before it touches their pages,
+//! so that sums, pages and events never disagree; what a caller reads is limited to its tenant.
+
+mod dispatch;
+mod log;
+mod migration;
+mod read;
+mod recount;
+mod row;
+mod settle;
+mod sql;
+mod submit;
+mod sweep;
+
+#[cfg(test)]
+mod tests;
+
+use domain::{JobId, TenantId};
+use sea_orm::{DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, prelude::*};
+use store::Db;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{error::Error, job::Job};
+
+pub(crate) use dispatch::{Dispatched, Held, Picked};
+pub(crate) use log::Entry;
+pub(crate) use settle::Settled;
+pub(crate) use sweep::Ages;
+
+/// The database. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    db: Db,
+}
+
+impl Store {
+    /// Opens the database and brings its tables up to date.
+    pub(crate) async fn open(config: &store::Config) -> Result<Self, store::Error> {
+        Ok(Self { db: Db::open::<migration::Migrator>(config).await? })
+    }
+
+    /// Whether the database answers.
+    pub(crate) async fn ready(&self) -> bool {
+        self.db.ready().await
+    }
+
+    /// Closes the connections.
+    pub(crate) async fn close(&self) {
+        self.db.close().await;
+    }
+
+    /// Cancels a job with every page that has no verdict. Returns the job, and whether this call cancelled it.
+    pub(crate) async fn cancel(
+        &self,
+        tenant: TenantId,
+        id: JobId,
+        now: OffsetDateTime,
+    ) -> Result<(Job, bool), Error> {
+        self.db
+            .write(async |txn| {
+                let mut job = lock(txn, &[id.0]).await?.pop().ok_or(Error::NotFound(id))?;
+                if job.tenant != tenant {
+                    return Err(Error::NotFound(id));
+                }
+                let Some(event) = job.cancel(now)? else { return Ok((job, false)) };
+                settle::cancel_pages(txn, id, now).await?;
+                settle::save(txn, &[&job]).await?;
+                log::append(txn, vec![event]).await?;
+                Ok((job, true))
+            })
+            .await
+    }
+}
+
+/// Locks jobs and returns those that exist, in the order of their ids. Every transaction takes its locks in this order and
+/// before it touches pages, so that none waits for another in a circle.
+async fn lock(txn: &DatabaseTransaction, ids: &[Uuid]) -> Result<Vec<Job>, Error> {
+    let mut jobs = Vec::with_capacity(ids.len());
+    for piece in sql::sorted(ids).chunks(sql::LARGEST) {
+        let rows = row::job::Entity::find()
+            .filter(row::job::Column::Id.is_in(piece.iter().copied()))
+            .order_by_asc(row::job::Column::Id)
+            .lock_exclusive()
+            .all(txn)
+            .await?;
+        for row in rows {
+            jobs.push(Job::try_from(row)?);
+        }
+    }
+    Ok(jobs)
+}

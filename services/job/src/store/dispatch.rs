@@ -1,0 +1,293 @@
+//! Handing pages to the queue, and taking back those that it lost.
+
+use std::collections::{BTreeMap, HashMap};
+
+use domain::{JobId, Lane, PageId, Priority, TenantId};
+use sea_orm::{DatabaseTransaction, QueryResult};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{Store, lock, log, row, settle, sql};
+use crate::{error::Error, job::Job};
+
+/// A page that may be dispatched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Picked {
+    pub(crate) page: PageId,
+    pub(crate) job: JobId,
+}
+
+/// A page that was marked as running; what its task says.
+#[derive(Debug, Clone)]
+pub(crate) struct Dispatched {
+    pub(crate) id: PageId,
+    pub(crate) job: JobId,
+    pub(crate) tenant: TenantId,
+    pub(crate) dispatch_seq: i64,
+    pub(crate) url: String,
+    pub(crate) lane: Lane,
+    pub(crate) lane_reason: String,
+    pub(crate) priority: Priority,
+    pub(crate) attempts: i32,
+    pub(crate) crashes: i32,
+    pub(crate) spec_version: i32,
+    /// The trace of the job.
+    pub(crate) traceparent: Option<String>,
+}
+
+impl Dispatched {
+    /// The dispatch, as the ledger knows it.
+    pub(crate) fn held(&self) -> Held {
+        Held { page: self.id, job: self.job, dispatch_seq: self.dispatch_seq }
+    }
+}
+
+/// A page that the queue holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) page: PageId,
+    pub(crate) job: JobId,
+    pub(crate) dispatch_seq: i64,
+}
+
+/// What one dispatch transaction did.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    /// The pages, in the order in which they were picked.
+    pub(crate) pages: Vec<Dispatched>,
+    /// Jobs that started.
+    pub(crate) started: Vec<JobId>,
+    /// Whether the webhook service has something to read.
+    pub(crate) notify: bool,
+}
+
+/// What pages of the frontier look like; the words of the partial index.
+const FRONTIER: &str = "state = 'pending' AND due_time IS NULL";
+
+impl Store {
+    /// Puts pages whose back-off is over into the frontier.
+    pub(crate) async fn promote(&self, now: OffsetDateTime) -> Result<(), Error> {
+        let due =
+            "SELECT 1 FROM page WHERE state = 'pending' AND due_time IS NOT NULL AND due_time <= $1 LIMIT 1";
+        let now = sql::micros(now);
+        // Read first: on SQLite every write waits for the one writer.
+        if sql::query(self.db.read(), due, vec![now.into()]).await?.is_empty() {
+            return Ok(());
+        }
+        let promote = "UPDATE page SET due_time = NULL WHERE state = 'pending' AND due_time IS NOT NULL AND due_time <= $1";
+        self.db
+            .write(async |txn| {
+                sql::execute(txn, promote, vec![now.into()]).await?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// When the next back-off ends, and None if no page waits for one.
+    pub(crate) async fn next_due(&self) -> Result<Option<OffsetDateTime>, Error> {
+        let text = "SELECT due_time FROM page WHERE state = 'pending' AND due_time IS NOT NULL ORDER BY due_time LIMIT 1";
+        let rows = sql::query(self.db.read(), text, vec![]).await?;
+        let due: Option<i64> = rows.first().map(|row| row.try_get_by_index(0)).transpose()?;
+        Ok(due.map(sql::time))
+    }
+
+    /// Pages of a lane that the queue holds.
+    pub(crate) async fn running(&self, lane: Lane) -> Result<u64, Error> {
+        let text = "SELECT COUNT(*) FROM page WHERE state = 'running' AND lane = $1";
+        let rows = sql::query(self.db.read(), text, vec![lane.as_str().into()]).await?;
+        let count: Option<i64> = rows.first().map(|row| row.try_get_by_index(0)).transpose()?;
+        Ok(count.unwrap_or_default().try_into().unwrap_or_default())
+    }
+
+    /// Tenants with pages in the frontier of a lane, in the order of their ids from the one after `after` on, at most
+    /// `limit`. Walks from tenant to tenant through the index, however many pages each has.
+    pub(crate) async fn waiting_tenants(
+        &self,
+        lane: Lane,
+        after: Option<TenantId>,
+        limit: u64,
+    ) -> Result<Vec<TenantId>, Error> {
+        let text = format!(
+            "WITH RECURSIVE t(tenant) AS (
+               SELECT (SELECT tenant FROM page WHERE {FRONTIER} AND lane = $1 AND tenant > $2 ORDER BY tenant LIMIT 1)
+               UNION ALL
+               SELECT (SELECT p.tenant FROM page p
+                       WHERE p.state = 'pending' AND p.due_time IS NULL AND p.lane = $1 AND p.tenant > t.tenant
+                       ORDER BY p.tenant LIMIT 1)
+               FROM t WHERE t.tenant IS NOT NULL)
+             SELECT tenant FROM t WHERE tenant IS NOT NULL LIMIT $3"
+        );
+        let after = after.map_or(Uuid::nil(), |tenant| tenant.0);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let values = vec![lane.as_str().into(), after.into(), limit.into()];
+        let rows = sql::query(self.db.read(), &text, values).await?;
+        rows.iter().map(|row| Ok(TenantId(row.try_get_by_index(0)?))).collect()
+    }
+
+    /// The first pages of a tenant in the frontier of a lane: by priority, then by age of the job, then in its order.
+    pub(crate) async fn frontier(
+        &self,
+        lane: Lane,
+        tenant: TenantId,
+        limit: usize,
+    ) -> Result<Vec<Picked>, Error> {
+        let text = format!(
+            "SELECT id, job_id FROM page WHERE {FRONTIER} AND lane = $1 AND tenant = $2 \
+             ORDER BY priority, job_id, idx LIMIT $3"
+        );
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let values = vec![lane.as_str().into(), tenant.0.into(), limit.into()];
+        let rows = sql::query(self.db.read(), &text, values).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Picked { page: PageId(row.try_get_by_index(0)?), job: JobId(row.try_get_by_index(1)?) })
+            })
+            .collect()
+    }
+
+    /// Marks picked pages as running, each with a new dispatch number. Pages that are no longer pending are left out.
+    pub(crate) async fn dispatch(&self, picked: &[Picked], now: OffsetDateTime) -> Result<Turn, Error> {
+        if picked.is_empty() {
+            return Ok(Turn::default());
+        }
+        self.db.write(async |txn| dispatch(txn, picked, now).await).await
+    }
+
+    /// Pages of a lane that were dispatched before `before` and have no outcome, oldest first.
+    pub(crate) async fn overdue(
+        &self,
+        lane: Lane,
+        before: OffsetDateTime,
+        limit: usize,
+    ) -> Result<Vec<Held>, Error> {
+        let text = "SELECT id, job_id, dispatch_seq FROM page WHERE state = 'running' AND lane = $1 \
+                    AND dispatch_time < $2 ORDER BY dispatch_time LIMIT $3";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let values = vec![lane.as_str().into(), sql::micros(before).into(), limit.into()];
+        let rows = sql::query(self.db.read(), text, values).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Held {
+                    page: PageId(row.try_get_by_index(0)?),
+                    job: JobId(row.try_get_by_index(1)?),
+                    dispatch_seq: row.try_get_by_index(2)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Pages of a lane that were dispatched from `after` to `before` and have no outcome, as they were dispatched.
+    pub(crate) async fn out(
+        &self,
+        lane: Lane,
+        after: OffsetDateTime,
+        before: OffsetDateTime,
+        limit: usize,
+    ) -> Result<Vec<Dispatched>, Error> {
+        let text = "SELECT p.id, p.job_id, p.tenant, p.dispatch_seq, p.url, p.lane, p.lane_reason, p.priority, p.attempts, \
+                    p.crashes, j.spec_version, j.traceparent FROM page p JOIN job j ON j.id = p.job_id \
+                    WHERE p.state = 'running' AND p.lane = $1 AND p.dispatch_time >= $2 AND p.dispatch_time <= $3 \
+                    ORDER BY p.dispatch_time LIMIT $4";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let (after, before) = (sql::micros(after), sql::micros(before));
+        let values = vec![lane.as_str().into(), after.into(), before.into(), limit.into()];
+        let rows = sql::query(self.db.read(), text, values).await?;
+        rows.iter().map(|row| dispatched(row, row.try_get_by_index(10)?, row.try_get_by_index(11)?)).collect()
+    }
+
+    /// Puts dispatched pages back into the frontier, unless something happened to them in between. Returns how many.
+    pub(crate) async fn give_back(&self, held: &[Held]) -> Result<u64, Error> {
+        if held.is_empty() {
+            return Ok(0);
+        }
+        self.db.write(async |txn| give_back(txn, held).await).await
+    }
+}
+
+async fn dispatch(txn: &DatabaseTransaction, picked: &[Picked], now: OffsetDateTime) -> Result<Turn, Error> {
+    let ids: Vec<Uuid> = picked.iter().map(|picked| picked.job.0).collect();
+    let mut jobs: BTreeMap<Uuid, Job> =
+        lock(txn, &ids).await?.into_iter().map(|job| (job.id.0, job)).collect();
+    let mut marked = HashMap::with_capacity(picked.len());
+    for piece in sql::pieces(picked) {
+        let text = format!(
+            "UPDATE page SET state = 'running', dispatch_seq = dispatch_seq + 1, dispatch_time = $1 \
+             WHERE state = 'pending' AND id IN ({}) RETURNING id, job_id, tenant, dispatch_seq, url, lane, \
+             lane_reason, priority, attempts, crashes",
+            sql::row(2, piece.len())
+        );
+        let ids = piece.iter().map(|picked| picked.page.0.into());
+        let values = std::iter::once(sql::micros(now).into()).chain(ids).collect();
+        for row in sql::query(txn, &text, values).await? {
+            let job: Uuid = row.try_get_by_index(1)?;
+            let job =
+                jobs.get(&job).ok_or_else(|| Error::Row(format!("the job {job} of a page is missing")))?;
+            let page = dispatched(&row, job.spec_version, job.traceparent.clone())?;
+            marked.insert(page.id, page);
+        }
+    }
+    let mut turn = Turn::default();
+    let mut events = Vec::new();
+    for (id, job) in &mut jobs {
+        let pages = marked.values().filter(|page| page.job.0 == *id).count();
+        if let Some(event) =
+            (pages > 0).then(|| job.dispatch(pages.try_into().unwrap_or(i64::MAX), now)).flatten()
+        {
+            turn.started.push(job.id);
+            turn.notify |= event.has_webhook;
+            events.push(event);
+        }
+    }
+    settle::save(txn, &jobs.values().collect::<Vec<_>>()).await?;
+    log::append(txn, events).await?;
+    turn.pages = picked.iter().filter_map(|picked| marked.remove(&picked.page)).collect();
+    Ok(turn)
+}
+
+/// Reads the first ten columns that a task needs.
+fn dispatched(
+    row: &QueryResult,
+    spec_version: i32,
+    traceparent: Option<String>,
+) -> Result<Dispatched, Error> {
+    let lane: String = row.try_get_by_index(5)?;
+    Ok(Dispatched {
+        id: PageId(row.try_get_by_index(0)?),
+        job: JobId(row.try_get_by_index(1)?),
+        tenant: TenantId(row.try_get_by_index(2)?),
+        dispatch_seq: row.try_get_by_index(3)?,
+        url: row.try_get_by_index(4)?,
+        lane: row::read(&lane)?,
+        lane_reason: row.try_get_by_index(6)?,
+        priority: row::priority(row.try_get_by_index(7)?)?,
+        attempts: row.try_get_by_index(8)?,
+        crashes: row.try_get_by_index(9)?,
+        spec_version,
+        traceparent,
+    })
+}
+
+async fn give_back(txn: &DatabaseTransaction, held: &[Held]) -> Result<u64, Error> {
+    let ids: Vec<Uuid> = held.iter().map(|held| held.job.0).collect();
+    let mut jobs: BTreeMap<Uuid, Job> =
+        lock(txn, &ids).await?.into_iter().map(|job| (job.id.0, job)).collect();
+    let mut given_back = 0;
+    for piece in sql::pieces(held) {
+        let text = format!(
+            "UPDATE page SET state = 'pending', due_time = NULL, dispatch_time = NULL \
+             FROM (VALUES {}) AS v WHERE page.id = v.column1 AND page.dispatch_seq = v.column2 \
+             AND page.state = 'running' RETURNING page.job_id",
+            sql::rows(1, piece.len(), 2)
+        );
+        let values = piece.iter().flat_map(|held| [held.page.0.into(), held.dispatch_seq.into()]).collect();
+        for row in sql::query(txn, &text, values).await? {
+            let job: Uuid = row.try_get_by_index(0)?;
+            if let Some(job) = jobs.get_mut(&job) {
+                job.give_back(1);
+                given_back += 1;
+            }
+        }
+    }
+    settle::save(txn, &jobs.values().collect::<Vec<_>>()).await?;
+    Ok(given_back)
+}

@@ -1,0 +1,65 @@
+//! The table `page`: the ledger, the frontier and the outbox in one.
+#![expect(unreachable_pub, reason = "the derive makes public items")]
+
+use domain::{JobId, PageId};
+use sea_orm::entity::prelude::*;
+
+use super::read;
+use crate::{error::Error, page::Page, store::sql::time};
+
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "page")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    pub job_id: Uuid,
+    pub tenant: Uuid,
+    pub idx: i64,
+    pub url: String,
+    /// NULL for duplicates, so that the first page with a URL is the only one with its key.
+    pub url_key: Option<Vec<u8>>,
+    pub host: String,
+    pub lane: String,
+    pub lane_reason: String,
+    pub priority: i16,
+    pub state: String,
+    pub verdict: Option<String>,
+    pub detail: String,
+    pub http_status: Option<i32>,
+    pub attempts: i32,
+    pub infra_faults: i32,
+    pub crashes: i32,
+    pub dispatch_seq: i64,
+    pub dispatch_time: Option<i64>,
+    pub due_time: Option<i64>,
+    pub end_time: Option<i64>,
+    pub stored: bool,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl TryFrom<Model> for Page {
+    type Error = Error;
+
+    fn try_from(row: Model) -> Result<Self, Error> {
+        Ok(Self {
+            id: PageId(row.id),
+            job: JobId(row.job_id),
+            idx: row.idx,
+            url: row.url,
+            state: read(&row.state)?,
+            verdict: row.verdict.as_deref().map(read).transpose()?,
+            detail: row.detail,
+            http_status: row.http_status,
+            lane: read(&row.lane)?,
+            lane_reason: row.lane_reason,
+            attempts: row.attempts,
+            infra_faults: row.infra_faults,
+            due_time: row.due_time.map(time),
+            end_time: row.end_time.map(time),
+        })
+    }
+}

@@ -1,0 +1,254 @@
+//! Settling: a batch of outcomes in one transaction, with no statement per page.
+
+use std::{
+    collections::{BTreeMap, HashMap, hash_map::Entry},
+    time::Duration,
+};
+
+use domain::{JobId, Lane, Verdict};
+use sea_orm::{DatabaseTransaction, Value};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{Store, lock, log, row, sql};
+use crate::{
+    error::Error,
+    job::Job,
+    page::{Next, Outcome, Record, Retry, State},
+};
+
+/// A job that a batch changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Changed {
+    pub(crate) job: JobId,
+    /// The terminal state, if it has just ended.
+    pub(crate) ended: Option<crate::job::State>,
+}
+
+/// What one batch did.
+#[derive(Debug, Default)]
+pub(crate) struct Settled {
+    /// For each outcome in its order: the lane of the page, and its verdict if it has one now. None: it was stale.
+    pub(crate) verdicts: Vec<Option<(Lane, Option<Verdict>)>>,
+    pub(crate) changed: Vec<Changed>,
+    /// Whether the webhook service has something to read.
+    pub(crate) notify: bool,
+}
+
+/// A page on its way to its next state.
+struct Move<'a> {
+    outcome: &'a Outcome,
+    record: Record,
+    next: Next,
+}
+
+struct Open {
+    job: Uuid,
+    dispatch_seq: i64,
+    record: Record,
+}
+
+impl Store {
+    /// Settles outcomes; each comes with a number in 0..1 that spreads retries. An outcome of another dispatch than the
+    /// page's current one, or of a page that is not running, changes nothing.
+    pub(crate) async fn settle(
+        &self,
+        outcomes: &[(Outcome, f64)],
+        retry: &Retry,
+        progress_interval: Duration,
+        now: OffsetDateTime,
+    ) -> Result<Settled, Error> {
+        self.db.write(async |txn| settle(txn, outcomes, retry, progress_interval, now).await).await
+    }
+}
+
+async fn settle(
+    txn: &DatabaseTransaction,
+    outcomes: &[(Outcome, f64)],
+    retry: &Retry,
+    progress_interval: Duration,
+    now: OffsetDateTime,
+) -> Result<Settled, Error> {
+    let ids: Vec<Uuid> = outcomes.iter().map(|(outcome, _)| outcome.job.0).collect();
+    let mut jobs: BTreeMap<Uuid, (Job, bool)> =
+        lock(txn, &ids).await?.into_iter().map(|job| (job.id.0, (job, false))).collect();
+    let mut open = running(txn, outcomes).await?;
+    let mut settled = Settled::default();
+    let mut moves = Vec::with_capacity(outcomes.len());
+    for (outcome, chance) in outcomes {
+        let page = open.entry(outcome.page.0);
+        let (Some((job, touched)), Entry::Occupied(page)) = (jobs.get_mut(&outcome.job.0), page) else {
+            settled.verdicts.push(None);
+            continue;
+        };
+        if page.get().job != outcome.job.0 || page.get().dispatch_seq != outcome.dispatch_seq {
+            settled.verdicts.push(None);
+            continue;
+        }
+        // Taken out: a second outcome of the same dispatch in this batch is stale.
+        let mut record = page.remove().record;
+        let lane = record.lane;
+        let next = retry.settle(&mut record, outcome, &job.spec, *chance);
+        match next {
+            Next::Settled(verdict) => job.settle(verdict),
+            Next::Again(_) => job.give_back(1),
+        }
+        *touched = true;
+        settled.verdicts.push(Some((lane, next.verdict())));
+        moves.push(Move { outcome, record, next });
+    }
+    save_pages(txn, &moves, now).await?;
+    let changed = jobs.into_values().filter_map(|(job, touched)| touched.then_some(job)).collect();
+    advance(txn, changed, progress_interval, now, &mut settled).await?;
+    Ok(settled)
+}
+
+/// Ends or advances the jobs that a batch touched, and saves them.
+async fn advance(
+    txn: &DatabaseTransaction,
+    mut jobs: Vec<Job>,
+    progress_interval: Duration,
+    now: OffsetDateTime,
+    settled: &mut Settled,
+) -> Result<(), Error> {
+    let mut events = Vec::new();
+    for job in &mut jobs {
+        let event = job.advance(now, progress_interval);
+        settled.notify |= event.as_ref().is_some_and(|event| event.has_webhook);
+        events.extend(event);
+        settled.changed.push(Changed { job: job.id, ended: job.state.terminal().then_some(job.state) });
+    }
+    save(txn, &jobs.iter().collect::<Vec<_>>()).await?;
+    log::append(txn, events).await
+}
+
+/// The pages of outcomes that are running, by id.
+async fn running(
+    txn: &DatabaseTransaction,
+    outcomes: &[(Outcome, f64)],
+) -> Result<HashMap<Uuid, Open>, Error> {
+    let ids: Vec<Uuid> = outcomes.iter().map(|(outcome, _)| outcome.page.0).collect();
+    let mut pages = HashMap::with_capacity(ids.len());
+    for piece in sql::pieces(&sql::sorted(&ids)) {
+        let text = format!(
+            "SELECT id, job_id, dispatch_seq, lane, lane_reason, attempts, infra_faults, crashes FROM page \
+             WHERE state = 'running' AND id IN ({})",
+            sql::row(1, piece.len())
+        );
+        for row in sql::query(txn, &text, piece.iter().map(|id| (*id).into()).collect()).await? {
+            let lane: String = row.try_get_by_index(3)?;
+            let record = Record {
+                lane: row::read(&lane)?,
+                lane_reason: row.try_get_by_index(4)?,
+                attempts: row.try_get_by_index(5)?,
+                infra_faults: row.try_get_by_index(6)?,
+                crashes: row.try_get_by_index(7)?,
+            };
+            let (job, dispatch_seq) = (row.try_get_by_index(1)?, row.try_get_by_index(2)?);
+            pages.insert(row.try_get_by_index(0)?, Open { job, dispatch_seq, record });
+        }
+    }
+    Ok(pages)
+}
+
+async fn save_pages(txn: &DatabaseTransaction, moves: &[Move<'_>], now: OffsetDateTime) -> Result<(), Error> {
+    for piece in sql::pieces(moves) {
+        let text = format!(
+            "UPDATE page SET state = v.column3, verdict = v.column4, detail = v.column5, http_status = v.column6, \
+             lane = v.column7, lane_reason = v.column8, attempts = v.column9, infra_faults = v.column10, \
+             crashes = v.column11, due_time = v.column12, end_time = v.column13, \
+             stored = (page.stored OR v.column14) \
+             FROM (VALUES {}) AS v WHERE page.id = v.column1 AND page.dispatch_seq = v.column2 \
+             AND page.state = 'running'",
+            sql::rows(1, piece.len(), 14)
+        );
+        let values = piece.iter().flat_map(|page| page_values(page, now)).collect();
+        let saved = sql::execute(txn, &text, values).await?.rows_affected();
+        expect_rows(piece.len(), saved)?;
+    }
+    Ok(())
+}
+
+fn page_values(page: &Move<'_>, now: OffsetDateTime) -> [Value; 14] {
+    let Move { outcome, record, next } = page;
+    let (state, verdict, due, end) = match next {
+        Next::Settled(verdict) => (State::Done, Some(verdict.as_str()), None, Some(sql::micros(now))),
+        Next::Again(Duration::ZERO) => (State::Pending, None, None, None),
+        Next::Again(delay) => (State::Pending, None, Some(sql::micros(now + *delay)), None),
+    };
+    [
+        outcome.page.0.into(),
+        outcome.dispatch_seq.into(),
+        state.as_str().into(),
+        verdict.map(str::to_owned).into(),
+        outcome.detail.clone().into(),
+        outcome.http_status.into(),
+        record.lane.as_str().into(),
+        record.lane_reason.clone().into(),
+        record.attempts.into(),
+        record.infra_faults.into(),
+        record.crashes.into(),
+        due.into(),
+        end.into(),
+        outcome.stored.into(),
+    ]
+}
+
+/// Saves what changes of jobs. They are locked by this transaction.
+pub(super) async fn save(txn: &DatabaseTransaction, jobs: &[&Job]) -> Result<(), Error> {
+    if let Some(job) = jobs.iter().find(|job| !job.counts.add_up()) {
+        return Err(Error::Row(format!("the ledger of job {} would not add up: {:?}", job.id, job.counts)));
+    }
+    for piece in sql::pieces(jobs) {
+        let text = format!(
+            "UPDATE job SET state = v.column2, found = v.column3, succeeded = v.column4, failed = v.column5, \
+             skipped = v.column6, cancelled = v.column7, pending = v.column8, running = v.column9, \
+             verdicts = v.column10, event_sequence = v.column11, start_time = v.column12, end_time = v.column13, \
+             progress_time = v.column14 FROM (VALUES {}) AS v WHERE job.id = v.column1",
+            sql::rows(1, piece.len(), 14)
+        );
+        let values = piece.iter().flat_map(|job| job_values(job)).collect();
+        let saved = sql::execute(txn, &text, values).await?.rows_affected();
+        expect_rows(piece.len(), saved)?;
+    }
+    Ok(())
+}
+
+fn job_values(job: &Job) -> [Value; 14] {
+    [
+        job.id.0.into(),
+        job.state.as_str().into(),
+        job.counts.found.into(),
+        job.counts.succeeded.into(),
+        job.counts.failed.into(),
+        job.counts.skipped.into(),
+        job.counts.cancelled.into(),
+        job.counts.pending.into(),
+        job.counts.running.into(),
+        row::json(&job.verdicts).into(),
+        job.event_sequence.into(),
+        job.start_time.map(sql::micros).into(),
+        job.end_time.map(sql::micros).into(),
+        job.progress_time.map(sql::micros).into(),
+    ]
+}
+
+/// Gives every page of a job that has no verdict the verdict `cancelled`.
+pub(super) async fn cancel_pages(
+    txn: &DatabaseTransaction,
+    job: JobId,
+    now: OffsetDateTime,
+) -> Result<(), Error> {
+    let text = "UPDATE page SET state = 'done', verdict = 'cancelled', due_time = NULL, end_time = $1 \
+                WHERE job_id = $2 AND state <> 'done'";
+    sql::execute(txn, text, vec![sql::micros(now).into(), job.0.into()]).await?;
+    Ok(())
+}
+
+/// A change of other rows than it was decided on must not be committed: the sums would be wrong.
+fn expect_rows(expected: usize, saved: u64) -> Result<(), Error> {
+    if u64::try_from(expected).is_ok_and(|expected| expected == saved) {
+        return Ok(());
+    }
+    Err(Error::Row(format!("{saved} rows changed instead of {expected}")))
+}

@@ -1,0 +1,135 @@
+use std::time::Duration;
+
+use domain::{AddressPolicy, Lane};
+
+use super::*;
+use crate::{page, wire};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+async fn stores() -> Vec<Store> {
+    let mut stores = Vec::new();
+    for (_, config) in store::testing::both().expect("because Postgres is installed") {
+        stores.push(Store::open(&config).await.unwrap());
+    }
+    stores
+}
+
+async fn submit(store: &Store, tenant: TenantId, pages: usize) -> Job {
+    let urls = (0..pages).map(|n| format!("https://example.com/{n}")).collect();
+    let request = api::job::v1::CreateCrawlJobRequest { urls, ..Default::default() };
+    let rules = wire::Rules { max_urls: 100_000, policy: AddressPolicy::default() };
+    let submission = wire::submission(request, &rules).unwrap();
+    store.submit(tenant, &submission, None, mesh::clock::now(), DAY).await.unwrap().0
+}
+
+async fn tamper(store: &Store, text: &str) {
+    let done =
+        store.db.write(async |txn| Ok::<_, Error>(sql::execute(txn, text, vec![]).await?.rows_affected()));
+    assert!(done.await.unwrap() > 0);
+}
+
+#[tokio::test]
+async fn a_wrong_sum_is_found_and_never_saved() {
+    for store in stores().await {
+        let (tenant, now) = (TenantId::new(), mesh::clock::now());
+        let good = submit(&store, tenant, 3).await;
+        assert!(store.recount(&[good.id], 100).await.unwrap().is_empty());
+        let picked = store.frontier(Lane::Http, tenant, 10).await.unwrap();
+        let page = store.dispatch(&picked[..1], now).await.unwrap().pages.remove(0);
+
+        tamper(&store, "UPDATE job SET pending = pending + 1").await;
+        let found = store.recount(&[good.id], 100).await.unwrap();
+        assert_eq!((found.len(), found[0].kept.0.pending, found[0].counted.0.pending), (1, 3, 2));
+        assert!(
+            store.recount(&[good.id], 2).await.unwrap().is_empty(),
+            "too large to be counted while it runs"
+        );
+
+        let outcome = page::Outcome {
+            job: page.job,
+            page: page.id,
+            dispatch_seq: page.dispatch_seq,
+            ..page::tests::outcome(page::Kind::Final, Some(domain::Verdict::Ok))
+        };
+        let retry = page::tests::retry();
+        let settled = store.settle(&[(outcome, 0.5)], &retry, Duration::ZERO, now).await;
+        assert!(matches!(settled, Err(Error::Row(_))), "{settled:?}");
+        assert_eq!(store.running(Lane::Http).await.unwrap(), 1, "nothing of the batch was saved");
+    }
+}
+
+#[tokio::test]
+async fn picking_does_not_walk_over_pages() {
+    let store = Store::open(&store::testing::sqlite().unwrap()).await.unwrap();
+    submit(&store, TenantId::new(), 5).await;
+    for (query, index) in [
+        (
+            "SELECT id FROM page WHERE state = 'pending' AND due_time IS NULL AND lane = 'http' AND tenant = x'00' ORDER BY priority, job_id, idx LIMIT 1",
+            "page_frontier",
+        ),
+        (
+            "SELECT tenant FROM page WHERE state = 'pending' AND due_time IS NULL AND lane = 'http' AND tenant > x'00' ORDER BY tenant LIMIT 1",
+            "page_frontier",
+        ),
+        (
+            "SELECT due_time FROM page WHERE state = 'pending' AND due_time IS NOT NULL ORDER BY due_time LIMIT 1",
+            "page_waiting",
+        ),
+        ("SELECT COUNT(*) FROM page WHERE state = 'running' AND lane = 'http'", "page_running"),
+        ("SELECT * FROM event WHERE cursor > 5 AND (has_webhook) ORDER BY cursor LIMIT 10", "event_webhook"),
+        (
+            "SELECT * FROM job WHERE tenant = x'00' AND state = 'queued' AND id < x'00' ORDER BY id DESC LIMIT 10",
+            "job_list_state",
+        ),
+    ] {
+        let plan = sql::query(store.db.read(), &format!("EXPLAIN QUERY PLAN {query}"), vec![]).await.unwrap();
+        let plan: Vec<String> = plan.iter().map(|row| row.try_get("", "detail").unwrap()).collect();
+        let plan = plan.join("; ");
+        assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{query}: {plan}");
+    }
+}
+
+#[tokio::test]
+async fn tenants_are_walked_in_a_circle() {
+    for store in stores().await {
+        let mut tenants = [TenantId::new(), TenantId::new(), TenantId::new()];
+        tenants.sort();
+        for tenant in tenants {
+            submit(&store, tenant, 2).await;
+        }
+        let all = store.waiting_tenants(Lane::Http, None, 10).await.unwrap();
+        assert_eq!(all, tenants);
+        assert_eq!(store.waiting_tenants(Lane::Http, Some(tenants[0]), 1).await.unwrap(), tenants[1..2]);
+        assert!(store.waiting_tenants(Lane::Http, Some(tenants[2]), 10).await.unwrap().is_empty());
+        assert!(store.waiting_tenants(Lane::Browser, None, 10).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn large_jobs_are_settled_in_large_batches() {
+    for store in stores().await {
+        let (tenant, now) = (TenantId::new(), mesh::clock::now());
+        let job = submit(&store, tenant, 5000).await;
+        let (retry, begun) = (page::tests::retry(), std::time::Instant::now());
+        loop {
+            let picked = store.frontier(Lane::Http, tenant, 256).await.unwrap();
+            let turn = store.dispatch(&picked, now).await.unwrap();
+            if turn.pages.is_empty() {
+                break;
+            }
+            let done = |page: &Dispatched| page::Outcome {
+                job: page.job,
+                page: page.id,
+                dispatch_seq: page.dispatch_seq,
+                ..page::tests::outcome(page::Kind::Final, Some(domain::Verdict::Ok))
+            };
+            let outcomes: Vec<_> = turn.pages.iter().map(|page| (done(page), 0.5)).collect();
+            store.settle(&outcomes, &retry, Duration::ZERO, now).await.unwrap();
+        }
+        eprintln!("{:?}: 5000 pages in {:?}", store.db.backend(), begun.elapsed());
+        let job = store.any_job(job.id).await.unwrap();
+        assert_eq!((job.counts.succeeded, job.state), (5000, crate::job::State::Succeeded));
+        assert!(store.recount(&[job.id], 0).await.unwrap().is_empty());
+    }
+}

@@ -1,0 +1,99 @@
+//! Reads the requests of list methods: filters, sizes, and tokens that are bound to tenant, list and filter.
+
+use api::job::v1::{self as pb, job, page};
+use domain::{JobId, TenantId, Verdict, page_token};
+use tonic::Status;
+
+use super::{job_id, violation};
+use crate::job::State;
+
+const DEFAULT_JOBS: usize = 50;
+const MAX_JOBS: usize = 200;
+const DEFAULT_PAGES: usize = 100;
+const MAX_PAGES: usize = 1000;
+
+/// One page of a list.
+#[derive(Debug, Clone)]
+pub(crate) struct List<C, F> {
+    /// Rows at most.
+    pub(crate) size: usize,
+    /// The last row of the answer before.
+    pub(crate) after: Option<C>,
+    /// Only rows of this kind.
+    pub(crate) filter: Option<F>,
+    /// What tokens of this list are bound to.
+    name: String,
+}
+
+impl<C: ToString, F> List<C, F> {
+    /// The token with which the list goes on after `cursor`.
+    pub(crate) fn token(&self, cursor: &C) -> String {
+        page_token::encode(&self.name, &cursor.to_string())
+    }
+}
+
+/// Reads `page_size`: 0 is the default, too much is the maximum.
+pub(crate) fn page_size(size: i32, default: usize, max: usize) -> Result<usize, Status> {
+    match usize::try_from(size) {
+        Err(_) => Err(violation("page_size", "OUT_OF_RANGE", "must not be negative")),
+        Ok(0) => Ok(default),
+        Ok(size) => Ok(size.min(max)),
+    }
+}
+
+/// Reads `ListJobsRequest`; the cursor is the id of a job.
+pub(crate) fn list_jobs(
+    tenant: TenantId,
+    request: &pb::ListJobsRequest,
+) -> Result<List<JobId, State>, Status> {
+    let filter = job_state(request.state)?;
+    let size = page_size(request.page_size, DEFAULT_JOBS, MAX_JOBS)?;
+    let name = format!("{tenant} jobs state={}", filter.map_or("", |state| state.as_str()));
+    let after = cursor(&name, &request.page_token)?;
+    Ok(List { size, after, filter, name })
+}
+
+/// Reads `ListPagesRequest`; the cursor is the position of a page in its job.
+pub(crate) fn list_pages(
+    tenant: TenantId,
+    request: &pb::ListPagesRequest,
+) -> Result<(JobId, List<i64, Verdict>), Status> {
+    let job = job_id("parent", &request.parent)?;
+    let filter = verdict_filter(request.verdict)?;
+    let size = page_size(request.page_size, DEFAULT_PAGES, MAX_PAGES)?;
+    let name = format!("{tenant} jobs/{job}/pages verdict={}", filter.map_or("", |verdict| verdict.as_str()));
+    let after = cursor(&name, &request.page_token)?;
+    Ok((job, List { size, after, filter, name }))
+}
+
+fn cursor<C: std::str::FromStr>(name: &str, token: &str) -> Result<Option<C>, Status> {
+    let bad = || violation("page_token", "INVALID_PAGE_TOKEN", "is not a page token of this list");
+    let Some(text) = page_token::decode(name, token).map_err(|_| bad())? else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| bad())
+}
+
+/// Reads a state to filter by; none for `STATE_UNSPECIFIED`.
+fn job_state(number: i32) -> Result<Option<State>, Status> {
+    match job::State::try_from(number) {
+        Ok(job::State::Unspecified) => Ok(None),
+        Ok(job::State::Queued) => Ok(Some(State::Queued)),
+        Ok(job::State::Running) => Ok(Some(State::Running)),
+        Ok(job::State::Succeeded) => Ok(Some(State::Succeeded)),
+        Ok(job::State::Failed) => Ok(Some(State::Failed)),
+        Ok(job::State::Cancelled) => Ok(Some(State::Cancelled)),
+        Err(_) => Err(violation("state", "UNKNOWN_VALUE", "is not a known value")),
+    }
+}
+
+/// Reads a verdict to filter by; none for `VERDICT_UNSPECIFIED`.
+fn verdict_filter(number: i32) -> Result<Option<Verdict>, Status> {
+    match page::Verdict::try_from(number) {
+        Ok(verdict) => Ok(read_verdict(verdict)),
+        Err(_) => Err(violation("verdict", "UNKNOWN_VALUE", "is not a known value")),
+    }
+}
+
+/// The verdict of a proto value: the same word in another case.
+pub(super) fn read_verdict(verdict: page::Verdict) -> Option<Verdict> {
+    verdict.as_str_name().to_ascii_lowercase().parse().ok()
+}

@@ -1,0 +1,179 @@
+//! Domain to protobuf.
+
+use api::job::v1::{self as pb, crawl_config, webhook_target};
+use domain::{Lane, Priority, Verdict, id::page_name};
+use prost::Message;
+use time::OffsetDateTime;
+
+use crate::{
+    event::{Event, EventType},
+    job::{Counts, Job, State},
+    page::{self, Page},
+    spec::{Format, Render, Spec, Webhook},
+    store::Entry,
+};
+
+/// What stands in the place of a header's value.
+const HIDDEN: &str = "***";
+
+/// Who reads the headers of a webhook target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Headers {
+    /// The webhook service.
+    Shown,
+    /// Everyone else: a value may be a credential.
+    Hidden,
+}
+
+/// A job as callers see it.
+pub(crate) fn job(job: &Job, headers: Headers) -> pb::Job {
+    pb::Job {
+        name: job.id.name(),
+        state: state(job.state).into(),
+        priority: priority(job.priority).into(),
+        config: Some(config(&job.spec)),
+        webhook: job.webhook.as_ref().map(|target| webhook(target, headers)),
+        labels: job.labels.clone().into_iter().collect(),
+        counts: Some(counts(&job.counts)),
+        verdicts: job.verdicts.clone().into_iter().collect(),
+        create_time: Some(timestamp(job.create_time)),
+        start_time: job.start_time.map(timestamp),
+        end_time: job.end_time.map(timestamp),
+        urls: job.first_urls.clone(),
+    }
+}
+
+/// A line of the ledger.
+pub(crate) fn page(page: &Page) -> pb::Page {
+    pb::Page {
+        name: page_name(page.job, page.id),
+        url: page.url.clone(),
+        page_state: match page.state {
+            page::State::Pending => pb::page::State::Pending,
+            page::State::Running => pb::page::State::Running,
+            page::State::Done => pb::page::State::Done,
+        }
+        .into(),
+        verdict: page.verdict.map_or(pb::page::Verdict::Unspecified, verdict).into(),
+        detail: page.detail.clone(),
+        http_status: page.http_status,
+        page_lane: match page.lane {
+            Lane::Http => pb::page::Lane::Http,
+            Lane::Browser => pb::page::Lane::Browser,
+        }
+        .into(),
+        lane_reason: page.lane_reason.clone(),
+        attempts: page.attempts,
+        infra_faults: page.infra_faults,
+        due_time: page.due_time.map(timestamp),
+        end_time: page.end_time.map(timestamp),
+    }
+}
+
+/// A line of a job's event log, with the job as it stood then.
+pub(crate) fn event(job_now: &Job, event: &Event, headers: Headers) -> pb::JobEvent {
+    pb::JobEvent {
+        sequence: event.sequence,
+        r#type: event.event_type.as_str().to_owned(),
+        occur_time: Some(timestamp(event.time)),
+        job: Some(job(&job_now.as_of(event.snapshot.clone()), headers)),
+    }
+}
+
+/// A line of the log of all jobs, for the webhook service.
+pub(crate) fn entry(entry: &Entry) -> pb::list_events_response::Entry {
+    pb::list_events_response::Entry {
+        cursor: entry.cursor,
+        event_id: entry.event.id(),
+        tenant: entry.event.tenant.name(),
+        event: Some(event(&entry.job, &entry.event, Headers::Shown)),
+        traceparent: entry.event.traceparent.clone().unwrap_or_default(),
+    }
+}
+
+/// How to fetch, with every default filled in.
+pub(crate) fn config(spec: &Spec) -> pb::CrawlConfig {
+    pb::CrawlConfig {
+        render: match spec.render {
+            Render::Auto => crawl_config::Render::Auto,
+            Render::Http => crawl_config::Render::Http,
+            Render::Browser => crawl_config::Render::Browser,
+        }
+        .into(),
+        page_timeout: prost_types::Duration::try_from(spec.page_timeout).ok(),
+        max_attempts: Some(spec.max_attempts),
+        screenshot: spec.screenshot,
+        keep_html: Some(spec.keep_html),
+        result_ttl: prost_types::Duration::try_from(spec.result_ttl).ok(),
+    }
+}
+
+/// Keeps as many items as fit into `budget` bytes, one at least. Returns whether some were left out.
+pub(crate) fn fit<M: Message>(items: &mut Vec<M>, budget: usize) -> bool {
+    let mut sum = 0;
+    // Each item costs its tag and length, too.
+    let kept = items.iter().take_while(|item| {
+        sum += item.encoded_len() + 8;
+        sum <= budget
+    });
+    let kept = kept.count().max(1);
+    let cut = kept < items.len();
+    items.truncate(kept);
+    cut
+}
+
+fn webhook(webhook: &Webhook, headers: Headers) -> pb::WebhookTarget {
+    let shown = |value: &String| if headers == Headers::Shown { value.clone() } else { HIDDEN.to_owned() };
+    pb::WebhookTarget {
+        url: webhook.url.clone(),
+        headers: webhook.headers.iter().map(|(name, value)| (name.clone(), shown(value))).collect(),
+        event_types: webhook.event_types.iter().map(EventType::to_string).collect(),
+        format: match webhook.format {
+            Format::Standard => webhook_target::Format::Standard,
+            Format::Crawl4ai => webhook_target::Format::Crawl4ai,
+        }
+        .into(),
+    }
+}
+
+fn counts(counts: &Counts) -> pb::Counts {
+    pb::Counts {
+        found: counts.found,
+        succeeded: counts.succeeded,
+        failed: counts.failed,
+        skipped: counts.skipped,
+        cancelled: counts.cancelled,
+        pending: counts.pending,
+        running: counts.running,
+    }
+}
+
+fn state(state: State) -> pb::job::State {
+    match state {
+        State::Queued => pb::job::State::Queued,
+        State::Running => pb::job::State::Running,
+        State::Succeeded => pb::job::State::Succeeded,
+        State::Failed => pb::job::State::Failed,
+        State::Cancelled => pb::job::State::Cancelled,
+    }
+}
+
+fn priority(priority: Priority) -> pb::job::Priority {
+    match priority {
+        Priority::High => pb::job::Priority::High,
+        Priority::Normal => pb::job::Priority::Normal,
+        Priority::Low => pb::job::Priority::Low,
+    }
+}
+
+/// The proto value of a verdict: the same word in another case.
+fn verdict(verdict: Verdict) -> pb::page::Verdict {
+    pb::page::Verdict::from_str_name(&verdict.as_str().to_ascii_uppercase())
+        .unwrap_or(pb::page::Verdict::Unspecified)
+}
+
+fn timestamp(time: OffsetDateTime) -> prost_types::Timestamp {
+    // Nanoseconds of a second always fit.
+    let nanos = i32::try_from(time.nanosecond()).unwrap_or_default();
+    prost_types::Timestamp { seconds: time.unix_timestamp(), nanos }
+}

@@ -1,0 +1,169 @@
+//! Reads `CreateCrawlJobRequest`: everything that is wrong with it is found at once.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+use api::job::v1::{self as pb, crawl_config, job};
+use domain::{AddressPolicy, PageUrl, Priority};
+use mesh::Violations;
+use tonic::Status;
+
+use super::{read_duration, read_wait, target::read_webhook};
+use crate::{
+    error::Error,
+    spec::{Render, Spec, Submission},
+};
+
+const DAY: Duration = Duration::from_secs(86_400);
+const DEFAULT_PAGE_TIMEOUT: Duration = Duration::from_secs(60);
+const PAGE_TIMEOUT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+const RESULT_TTL: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(30 * 86_400));
+const DEFAULT_ATTEMPTS: i32 = 3;
+const MAX_ATTEMPTS: i32 = 10;
+const MAX_LABELS: usize = 32;
+const MAX_LABEL_KEY: usize = 63;
+const MAX_LABEL_VALUE: usize = 255;
+const MAX_REQUEST_ID: usize = 255;
+
+/// What a submission is held against.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules {
+    /// URLs of one job.
+    pub(crate) max_urls: usize,
+    /// Where crawlers and webhooks may go.
+    pub(crate) policy: AddressPolicy,
+}
+
+/// Reads a submission. `INVALID_ARGUMENT` with every violation; if there is none, `PERMISSION_DENIED` for the first target
+/// that is not allowed.
+pub(crate) fn submission(request: pb::CreateCrawlJobRequest, rules: &Rules) -> Result<Submission, Status> {
+    let mut violations = Violations::new();
+    let mut refused = None;
+    let urls = read_urls(request.urls, rules, &mut violations, &mut refused);
+    let spec = read_config(request.config.unwrap_or_default(), &mut violations);
+    let webhook =
+        request.webhook.and_then(|target| read_webhook(target, &rules.policy, &mut violations, &mut refused));
+    let labels = read_labels(request.labels, &mut violations);
+    let priority = read_priority(request.priority, &mut violations);
+    let request_id = read_request_id(request.request_id, &mut violations);
+    let wait = read_wait(request.wait, &mut violations);
+    violations.into_result()?;
+    if let Some(field) = refused {
+        return Err(Error::TargetNotAllowed(field).into());
+    }
+    Ok(Submission { urls, spec, webhook, labels, priority, request_id, wait })
+}
+
+fn read_urls(
+    urls: Vec<String>,
+    rules: &Rules,
+    violations: &mut Violations,
+    refused: &mut Option<String>,
+) -> Vec<(String, PageUrl)> {
+    if urls.is_empty() {
+        violations.add("urls", "REQUIRED", "is required");
+    }
+    if urls.len() > rules.max_urls {
+        let description = format!("has {} URLs, more than {}", urls.len(), rules.max_urls);
+        violations.add("urls", "TOO_MANY_URLS", description);
+        return Vec::new();
+    }
+    let mut read = Vec::with_capacity(urls.len());
+    for (index, text) in urls.into_iter().enumerate() {
+        match PageUrl::parse(&text) {
+            Err(error) => violations.add(format!("urls[{index}]"), error.reason(), error.to_string()),
+            Ok(url) => {
+                if refused.is_none() && rules.policy.check_url(url.as_url()).is_err() {
+                    *refused = Some(format!("urls[{index}]"));
+                }
+                read.push((text.trim().to_owned(), url));
+            }
+        }
+    }
+    read
+}
+
+fn read_config(config: pb::CrawlConfig, violations: &mut Violations) -> Spec {
+    use crawl_config::Render as Pb;
+    let render = match Pb::try_from(config.render) {
+        Ok(Pb::Unspecified | Pb::Auto) => Render::Auto,
+        Ok(Pb::Http) => Render::Http,
+        Ok(Pb::Browser) => Render::Browser,
+        Err(_) => {
+            violations.add("config.render", "UNKNOWN_VALUE", "is not a known value");
+            Render::Auto
+        }
+    };
+    if config.screenshot && render == Render::Http {
+        for field in ["config.screenshot", "config.render"] {
+            violations.add(field, "CONFLICT", "a screenshot needs the browser, but `render` is `HTTP`");
+        }
+    }
+    let max_attempts = config.max_attempts.unwrap_or(DEFAULT_ATTEMPTS);
+    if !(1..=MAX_ATTEMPTS).contains(&max_attempts) {
+        violations.add("config.max_attempts", "OUT_OF_RANGE", format!("must be from 1 to {MAX_ATTEMPTS}"));
+    }
+    let page_timeout = read_duration(
+        "config.page_timeout",
+        config.page_timeout,
+        DEFAULT_PAGE_TIMEOUT,
+        PAGE_TIMEOUT,
+        violations,
+    );
+    let result_ttl = read_duration("config.result_ttl", config.result_ttl, 7 * DAY, RESULT_TTL, violations);
+    let keep_html = config.keep_html.unwrap_or(true);
+    Spec { render, page_timeout, max_attempts, screenshot: config.screenshot, keep_html, result_ttl }
+}
+
+fn read_labels(labels: HashMap<String, String>, violations: &mut Violations) -> BTreeMap<String, String> {
+    if labels.len() > MAX_LABELS {
+        let description = format!("has {} labels, more than {MAX_LABELS}", labels.len());
+        violations.add("labels", "TOO_MANY_LABELS", description);
+        return BTreeMap::new();
+    }
+    let labels: BTreeMap<String, String> = labels.into_iter().collect();
+    for (key, value) in &labels {
+        let field = || format!("labels[{}]", key.escape_default());
+        if !(1..=MAX_LABEL_KEY).contains(&key.chars().count()) {
+            violations.add(
+                field(),
+                "INVALID_LABEL",
+                format!("key must have 1 to {MAX_LABEL_KEY} characters"),
+            );
+        }
+        if value.chars().count() > MAX_LABEL_VALUE {
+            let description = format!("value has more than {MAX_LABEL_VALUE} characters");
+            violations.add(field(), "INVALID_LABEL", description);
+        }
+        // Postgres stores no NUL.
+        if key.contains('\0') || value.contains('\0') {
+            violations.add(field(), "INVALID_LABEL", "contains a NUL character");
+        }
+    }
+    labels
+}
+
+fn read_priority(number: i32, violations: &mut Violations) -> Priority {
+    match job::Priority::try_from(number) {
+        Ok(job::Priority::Low) => Priority::Low,
+        Ok(job::Priority::Unspecified | job::Priority::Normal) => Priority::Normal,
+        Ok(job::Priority::High) => Priority::High,
+        Err(_) => {
+            violations.add("priority", "UNKNOWN_VALUE", "is not a known value");
+            Priority::Normal
+        }
+    }
+}
+
+fn read_request_id(id: String, violations: &mut Violations) -> Option<String> {
+    if id.is_empty() {
+        return None;
+    }
+    if id.len() > MAX_REQUEST_ID || !id.bytes().all(|byte| (0x20..=0x7e).contains(&byte)) {
+        let description = format!("must be 1 to {MAX_REQUEST_ID} printable ASCII characters");
+        violations.add("request_id", "INVALID_REQUEST_ID", description);
+    }
+    Some(id)
+}

@@ -1,0 +1,348 @@
+use std::collections::HashMap;
+
+use api::{
+    crawler::v1 as work,
+    job::v1::{self as pb, page},
+};
+use domain::{AddressPolicy, JobId, Lane, PageId, Priority, TenantId, Verdict, id::page_name};
+use mesh::error_reason;
+use prost::Message;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use super::*;
+use crate::{
+    event::EventType,
+    page::Kind,
+    spec::{Render, Submission},
+};
+
+fn rules() -> Rules {
+    Rules { max_urls: 5, policy: AddressPolicy::default() }
+}
+
+fn valid() -> pb::CreateCrawlJobRequest {
+    pb::CreateCrawlJobRequest { urls: vec!["https://example.com/".to_owned()], ..Default::default() }
+}
+
+fn read(change: impl FnOnce(&mut pb::CreateCrawlJobRequest)) -> Result<Submission, Status> {
+    let mut request = valid();
+    change(&mut request);
+    submission(request, &rules())
+}
+
+fn seconds(seconds: i64) -> Option<prost_types::Duration> {
+    Some(prost_types::Duration { seconds, nanos: 0 })
+}
+
+fn violations(status: &Status) -> Vec<(String, String)> {
+    let details = status.get_details_bad_request().expect("because a field is named");
+    details.field_violations.into_iter().map(|violation| (violation.field, violation.reason)).collect()
+}
+
+type Change = fn(&mut pb::CreateCrawlJobRequest);
+
+fn config(change: impl FnOnce(&mut pb::CrawlConfig)) -> Option<pb::CrawlConfig> {
+    let mut config = pb::CrawlConfig::default();
+    change(&mut config);
+    Some(config)
+}
+
+fn webhook(change: impl FnOnce(&mut pb::WebhookTarget)) -> Option<pb::WebhookTarget> {
+    let mut target =
+        pb::WebhookTarget { url: "https://hooks.example.com/x".to_owned(), ..Default::default() };
+    change(&mut target);
+    Some(target)
+}
+
+fn header(name: &str, value: &str) -> HashMap<String, String> {
+    HashMap::from([(name.to_owned(), value.to_owned())])
+}
+
+#[test]
+fn bad_input_is_refused_with_field_and_reason() {
+    let table: Vec<(Change, &str, &str)> = vec![
+        (|r| r.urls.clear(), "urls", "REQUIRED"),
+        (|r| r.urls = vec!["https://example.com/".to_owned(); 6], "urls", "TOO_MANY_URLS"),
+        (|r| r.urls.push("  ".to_owned()), "urls[1]", "REQUIRED"),
+        (|r| r.urls.push("example.com".to_owned()), "urls[1]", "INVALID_URL"),
+        (|r| r.urls.push("http://a\0b/".to_owned()), "urls[1]", "INVALID_URL"),
+        (|r| r.urls.push("ftp://example.com/".to_owned()), "urls[1]", "UNSUPPORTED_SCHEME"),
+        (|r| r.urls.push("javascript:alert(1)".to_owned()), "urls[1]", "UNSUPPORTED_SCHEME"),
+        (|r| r.urls.push("http://u:p@example.com/".to_owned()), "urls[1]", "URL_CREDENTIALS"),
+        (|r| r.urls.push("http://example.com:25/".to_owned()), "urls[1]", "PORT_NOT_ALLOWED"),
+        (|r| r.urls.push("http://example.com:65536/".to_owned()), "urls[1]", "PORT_NOT_ALLOWED"),
+        (|r| r.urls.push(format!("http://example.com/{}", "a".repeat(9000))), "urls[1]", "URL_TOO_LONG"),
+        (|r| r.config = config(|c| c.render = 99), "config.render", "UNKNOWN_VALUE"),
+        (|r| r.config = config(|c| c.page_timeout = seconds(0)), "config.page_timeout", "OUT_OF_RANGE"),
+        (|r| r.config = config(|c| c.page_timeout = seconds(301)), "config.page_timeout", "OUT_OF_RANGE"),
+        (|r| r.config = config(|c| c.page_timeout = seconds(-5)), "config.page_timeout", "OUT_OF_RANGE"),
+        (
+            |r| r.config = config(|c| c.page_timeout = seconds(i64::MAX)),
+            "config.page_timeout",
+            "OUT_OF_RANGE",
+        ),
+        (|r| r.config = config(|c| c.max_attempts = Some(0)), "config.max_attempts", "OUT_OF_RANGE"),
+        (|r| r.config = config(|c| c.max_attempts = Some(11)), "config.max_attempts", "OUT_OF_RANGE"),
+        (|r| r.config = config(|c| c.result_ttl = seconds(59)), "config.result_ttl", "OUT_OF_RANGE"),
+        (
+            |r| r.config = config(|c| c.result_ttl = seconds(30 * 86_400 + 1)),
+            "config.result_ttl",
+            "OUT_OF_RANGE",
+        ),
+        (
+            |r| r.labels = (0..33).map(|n| (n.to_string(), String::new())).collect(),
+            "labels",
+            "TOO_MANY_LABELS",
+        ),
+        (|r| r.labels = header("", "x"), "labels[]", "INVALID_LABEL"),
+        (|r| r.labels = header(&"k".repeat(64), "x"), &LONG_LABEL, "INVALID_LABEL"),
+        (|r| r.labels = header("k", &"v".repeat(256)), "labels[k]", "INVALID_LABEL"),
+        (|r| r.labels = header("k", "a\0b"), "labels[k]", "INVALID_LABEL"),
+        (|r| r.priority = 7, "priority", "UNKNOWN_VALUE"),
+        (|r| r.priority = -1, "priority", "UNKNOWN_VALUE"),
+        (|r| r.request_id = "x".repeat(256), "request_id", "INVALID_REQUEST_ID"),
+        (|r| r.request_id = "a\nb".to_owned(), "request_id", "INVALID_REQUEST_ID"),
+        (|r| r.request_id = "é".to_owned(), "request_id", "INVALID_REQUEST_ID"),
+        (|r| r.wait = seconds(61), "wait", "OUT_OF_RANGE"),
+        (|r| r.wait = seconds(-1), "wait", "OUT_OF_RANGE"),
+        (|r| r.webhook = webhook(|w| w.url.clear()), "webhook.url", "REQUIRED"),
+        (
+            |r| r.webhook = webhook(|w| w.url = "ftp://x.example/".to_owned()),
+            "webhook.url",
+            "UNSUPPORTED_SCHEME",
+        ),
+        (
+            |r| r.webhook = webhook(|w| w.url = "https://u:p@x.example/".to_owned()),
+            "webhook.url",
+            "URL_CREDENTIALS",
+        ),
+        (
+            |r| r.webhook = webhook(|w| w.url = format!("https://x.example/{}", "a".repeat(3000))),
+            "webhook.url",
+            "URL_TOO_LONG",
+        ),
+        (|r| r.webhook = webhook(|w| w.format = 9), "webhook.format", "UNKNOWN_VALUE"),
+        (
+            |r| r.webhook = webhook(|w| w.event_types = vec!["*".to_owned()]),
+            "webhook.event_types[0]",
+            "UNKNOWN_EVENT_TYPE",
+        ),
+        (
+            |r| r.webhook = webhook(|w| w.event_types = vec!["job.failed".to_owned(); 17]),
+            "webhook.event_types",
+            "TOO_MANY_EVENT_TYPES",
+        ),
+        (
+            |r| r.webhook = webhook(|w| w.headers = header("Host", "x")),
+            "webhook.headers[Host]",
+            "INVALID_HEADER",
+        ),
+        (
+            |r| r.webhook = webhook(|w| w.headers = header("Cookie", "x")),
+            "webhook.headers[Cookie]",
+            "INVALID_HEADER",
+        ),
+        (
+            |r| r.webhook = webhook(|w| w.headers = header("content-type", "x")),
+            "webhook.headers[content-type]",
+            "INVALID_HEADER",
+        ),
+        (
+            |r| r.webhook = webhook(|w| w.headers = header("Webhook-Id", "x")),
+            "webhook.headers[Webhook-Id]",
+            "INVALID_HEADER",
+        ),
+        (
+            |r| r.webhook = webhook(|w| w.headers = header("Transfer-Encoding", "x")),
+            "webhook.headers[Transfer-Encoding]",
+            "INVALID_HEADER",
+        ),
+        (
+            |r| r.webhook = webhook(|w| w.headers = header("a b", "x")),
+            "webhook.headers[a b]",
+            "INVALID_HEADER",
+        ),
+        (
+            |r| r.webhook = webhook(|w| w.headers = header("x", "a\r\nb: c")),
+            "webhook.headers[x]",
+            "INVALID_HEADER",
+        ),
+        (
+            |r| r.webhook = webhook(|w| w.headers = header("x", &"v".repeat(2049))),
+            "webhook.headers[x]",
+            "INVALID_HEADER",
+        ),
+        (
+            |r| {
+                r.webhook =
+                    webhook(|w| w.headers = (0..21).map(|n| (format!("x-{n}"), String::new())).collect())
+            },
+            "webhook.headers",
+            "TOO_MANY_HEADERS",
+        ),
+        (
+            |r| {
+                r.webhook = webhook(|w| {
+                    w.headers = [("X-A", "1"), ("x-a", "2")].map(|(k, v)| (k.to_owned(), v.to_owned())).into()
+                })
+            },
+            "webhook.headers[x-a]",
+            "INVALID_HEADER",
+        ),
+    ];
+    for (change, field, reason) in table {
+        let status = read(change).expect_err(field);
+        assert_eq!(status.code(), Code::InvalidArgument, "{field}");
+        assert_eq!(violations(&status), [(field.to_owned(), reason.to_owned())]);
+        assert_eq!(error_reason(&status).as_deref(), Some(reason), "{field}");
+    }
+}
+
+static LONG_LABEL: std::sync::LazyLock<String> =
+    std::sync::LazyLock::new(|| format!("labels[{}]", "k".repeat(64)));
+
+#[test]
+fn every_violation_is_told() {
+    let status = read(|r| {
+        r.urls = vec!["x".to_owned(), "http://127.0.0.1/".to_owned(), "ftp://a/".to_owned()];
+        r.config = config(|c| (c.render, c.screenshot) = (pb::crawl_config::Render::Http.into(), true));
+        r.priority = 9;
+    })
+    .unwrap_err();
+    let fields: Vec<String> = violations(&status).into_iter().map(|(field, _)| field).collect();
+    assert_eq!(fields, ["urls[0]", "urls[2]", "config.screenshot", "config.render", "priority"]);
+    assert_eq!(
+        (status.code(), error_reason(&status).as_deref()),
+        (Code::InvalidArgument, Some("INVALID_FIELD"))
+    );
+}
+
+#[test]
+fn a_forbidden_target_is_named_without_its_address() {
+    let table: [(Change, &str); 3] = [
+        (|r| r.urls.push("http://2130706433/".to_owned()), "urls[1]"),
+        (|r| r.urls.insert(0, "http://foo.localhost/".to_owned()), "urls[0]"),
+        (|r| r.webhook = webhook(|w| w.url = "http://10.0.0.1/".to_owned()), "webhook.url"),
+    ];
+    for (change, field) in table {
+        let status = read(change).unwrap_err();
+        assert_eq!(
+            (status.code(), error_reason(&status).as_deref()),
+            (Code::PermissionDenied, Some("TARGET_NOT_ALLOWED"))
+        );
+        let info = status.get_details_error_info().unwrap();
+        assert_eq!(info.metadata["field"], field);
+        assert!(!status.message().contains("127.0.0.1") && !status.message().contains("10.0.0.1"));
+    }
+}
+
+#[test]
+fn defaults_are_filled_in() {
+    let submission = read(|r| r.webhook = webhook(|_| {})).unwrap();
+    let spec = &submission.spec;
+    assert_eq!((spec.render, spec.page_timeout.as_secs(), spec.max_attempts), (Render::Auto, 60, 3));
+    assert_eq!((spec.keep_html, spec.screenshot, spec.result_ttl.as_secs()), (true, false, 7 * 86_400));
+    assert_eq!(submission.priority, Priority::Normal);
+    assert_eq!(submission.webhook.unwrap().event_types, EventType::TERMINAL);
+    assert_eq!(spec.first_lane().0, Lane::Http);
+    let shot = read(|r| r.config = config(|c| c.screenshot = true)).unwrap();
+    assert_eq!(shot.spec.first_lane().0, Lane::Browser, "a screenshot implies the browser");
+}
+
+#[test]
+fn what_shapes_the_job_shapes_the_hash() {
+    let hash = |change: Change| read(change).unwrap().hash();
+    let same = hash(|_| {});
+    assert_eq!(hash(|r| r.wait = seconds(5)), same, "waiting does not shape it");
+    assert_eq!(hash(|r| r.request_id = "other".to_owned()), same);
+    let others: [Change; 5] = [
+        |r| r.urls.push("https://example.com/b".to_owned()),
+        |r| r.labels = header("a", "b"),
+        |r| r.priority = pb::job::Priority::High.into(),
+        |r| r.config = config(|c| c.max_attempts = Some(4)),
+        |r| r.webhook = webhook(|_| {}),
+    ];
+    for other in others {
+        assert_ne!(hash(other), same);
+    }
+}
+
+#[test]
+fn lists_are_bound_to_their_tokens() {
+    let (tenant, job) = (TenantId::new(), JobId::new());
+    let request = pb::ListPagesRequest { parent: job.name(), ..Default::default() };
+    let (_, list) = list_pages(tenant, &request).unwrap();
+    assert_eq!((list.size, list.after), (100, None));
+    let token = list.token(&41);
+    let next = pb::ListPagesRequest { page_token: token, page_size: 1_000_000, ..request };
+    let (_, list) = list_pages(tenant, &next).unwrap();
+    assert_eq!((list.size, list.after), (1000, Some(41)));
+
+    let others = [
+        (TenantId::new(), next.clone()),
+        (tenant, pb::ListPagesRequest { parent: JobId::new().name(), ..next.clone() }),
+        (tenant, pb::ListPagesRequest { verdict: page::Verdict::Ok.into(), ..next.clone() }),
+        (tenant, pb::ListPagesRequest { page_token: "garbage".to_owned(), ..next.clone() }),
+    ];
+    for (tenant, request) in others {
+        let status = list_pages(tenant, &request).unwrap_err();
+        assert_eq!(violations(&status), [("page_token".to_owned(), "INVALID_PAGE_TOKEN".to_owned())]);
+    }
+    for (request, field) in [
+        (pb::ListPagesRequest { page_size: -1, ..next.clone() }, "page_size"),
+        (pb::ListPagesRequest { verdict: 77, ..next.clone() }, "verdict"),
+        (pb::ListPagesRequest { parent: "jobs/1".to_owned(), ..next }, "parent"),
+    ] {
+        let status = list_pages(tenant, &request).unwrap_err();
+        assert_eq!(violations(&status)[0].0, field);
+    }
+}
+
+#[test]
+fn answers_are_cut_to_their_budget() {
+    let page = |n: usize| pb::Page { url: "u".repeat(n), ..Default::default() };
+    let mut pages = vec![page(100), page(100), page(100)];
+    assert!(!fit(&mut pages, 1000) && pages.len() == 3);
+    assert!(fit(&mut pages, 250) && pages.len() == 2);
+    assert!(fit(&mut pages, 10) && pages.len() == 1, "one item always goes");
+}
+
+#[test]
+fn verdicts_have_the_same_words_on_every_wire() {
+    for &verdict in Verdict::ALL {
+        let word = verdict.as_str().to_ascii_uppercase();
+        let number = page::Verdict::from_str_name(&word).unwrap_or_else(|| panic!("{word} has no number"));
+        assert_eq!(list::read_verdict(number), Some(verdict));
+    }
+    assert_eq!(list::read_verdict(page::Verdict::Unspecified), None);
+}
+
+#[test]
+fn garbage_on_the_queue_is_not_an_outcome() {
+    let good = work::PageOutcome {
+        page: page_name(JobId::new(), PageId::new()),
+        dispatch_sequence: 3,
+        kind: work::page_outcome::Kind::Final.into(),
+        verdict: page::Verdict::Ok.into(),
+        detail: "a\0b".to_owned(),
+        crashes: -4,
+        retry_after_seconds: Some(-1),
+        ..Default::default()
+    };
+    let outcome = read_outcome(&good.encode_to_vec()).unwrap();
+    assert_eq!((outcome.kind, outcome.verdict, outcome.dispatch_seq), (Kind::Final, Some(Verdict::Ok), 3));
+    assert_eq!((outcome.detail.as_str(), outcome.crashes, outcome.retry_after), ("ab", 0, None));
+
+    let bad = [
+        b"\xff\xff\xff".to_vec(),
+        Vec::new(),
+        work::PageOutcome { page: "pages/1".to_owned(), ..good.clone() }.encode_to_vec(),
+        work::PageOutcome { kind: 0, ..good.clone() }.encode_to_vec(),
+        work::PageOutcome { kind: 42, ..good.clone() }.encode_to_vec(),
+        work::PageOutcome { verdict: 99, ..good }.encode_to_vec(),
+    ];
+    for payload in bad {
+        assert!(read_outcome(&payload).is_err());
+    }
+}

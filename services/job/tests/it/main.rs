@@ -1,0 +1,13 @@
+//! The job service through its real API, with a real queue and both databases. The tests are the gateway, the crawlers and
+//! the webhook service.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bench;
+mod cancel;
+mod events;
+mod faults;
+mod flow;
+mod lists;
+mod submit;
+mod turns;

@@ -1,0 +1,191 @@
+//! `crawlmesh extract [FILE…]`: the extraction of a crawl, offline, on files or on what a pipe brings.
+//!
+//! Promises: neither network nor mesh; one bad file among many is named and does not stop the others; no input is
+//! read beyond [`MAX_INPUT_BYTES`].
+
+use std::{
+    collections::HashSet,
+    fs::{self, File},
+    io::{self, Read},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, bail, ensure};
+use clap::{Args, ValueEnum};
+use extract::{Document, Input, Options};
+use url::Url;
+
+use super::output;
+
+/// Largest file that is read: 64 MiB.
+const MAX_INPUT_BYTES: u64 = 64 * 1024 * 1024;
+/// The name that stands for standard input.
+const STDIN: &str = "-";
+
+/// What to extract, and how to write it.
+#[derive(Debug, Args)]
+pub(super) struct ExtractArgs {
+    /// Files to read. `-` is standard input, and so is no file at all.
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Address that the page came from; relative links start here. Without it they are left out.
+    #[arg(long, value_name = "URL")]
+    url: Option<Url>,
+    /// Media type, as in `Content-Type`. Default: by the name of the file, else by its first bytes.
+    #[arg(long = "type", value_name = "TYPE")]
+    media_type: Option<String>,
+    /// What is written.
+    #[arg(long, value_enum, default_value_t = Format::Markdown)]
+    format: Format,
+    /// A folder for one file for each input, named like the input. Needed for more than one.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+/// What is written of a document.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    /// The whole page as Markdown.
+    Markdown,
+    /// The main content as Markdown.
+    Fit,
+    /// The main content as plain text.
+    Text,
+    /// The links, a line for each: address, tab, text.
+    Links,
+    /// The document: everything that was found.
+    Json,
+}
+
+/// Runs the command on a thread that may block.
+pub(super) async fn run(args: ExtractArgs) -> anyhow::Result<ExitCode> {
+    tokio::task::spawn_blocking(move || all(&args)).await.context("extract")?
+}
+
+fn all(args: &ExtractArgs) -> anyhow::Result<ExitCode> {
+    let stdin = [PathBuf::from(STDIN)];
+    let files = if args.files.is_empty() { &stdin[..] } else { &args.files };
+    let Some(folder) = &args.out else {
+        ensure!(files.len() == 1, "several files need a folder to write to: name one with --out");
+        output::line(&one(&files[0], args)?)?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
+    let (mut taken, mut code) = (HashSet::new(), ExitCode::SUCCESS);
+    for file in files {
+        let path = folder.join(free_name(file, args.format.extension(), &mut taken));
+        if let Err(error) = one(file, args).and_then(|text| write(&path, &text)) {
+            code = output::failure(&error);
+        }
+    }
+    Ok(code)
+}
+
+fn one(file: &Path, args: &ExtractArgs) -> anyhow::Result<String> {
+    let extracted = || {
+        let bytes = read(file)?;
+        let url = match &args.url {
+            Some(url) => url.clone(),
+            None => own_address(file)?,
+        };
+        let content_type = args.media_type.as_deref().or_else(|| media_type(file));
+        let input = Input { bytes: &bytes, content_type, url: &url };
+        args.format.of(extract::extract(input, &Options::default())?)
+    };
+    extracted().with_context(|| format!("extract {}", file.display()))
+}
+
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut read = |source: &mut dyn Read| source.take(MAX_INPUT_BYTES + 1).read_to_end(&mut bytes);
+    if file == Path::new(STDIN) {
+        read(&mut io::stdin().lock())?;
+    } else {
+        read(&mut File::open(file)?)?;
+    }
+    if bytes.len() as u64 > MAX_INPUT_BYTES {
+        bail!("it is larger than {} MiB", MAX_INPUT_BYTES >> 20);
+    }
+    Ok(bytes)
+}
+
+/// Address of a page that was given none. No relative link of it leads anywhere.
+fn own_address(file: &Path) -> anyhow::Result<Url> {
+    if file == Path::new(STDIN) {
+        return Ok(Url::parse("about:blank")?);
+    }
+    Url::from_file_path(std::path::absolute(file)?).map_err(|()| anyhow::anyhow!("its path has no address"))
+}
+
+/// What the name of a file says about its content; nothing if it is a name of anything.
+fn media_type(file: &Path) -> Option<&'static str> {
+    let extension = file.extension()?.to_str()?.to_ascii_lowercase();
+    Some(match extension.as_str() {
+        "html" | "htm" | "xhtml" => "text/html",
+        "txt" | "text" | "md" | "markdown" | "rst" | "csv" => "text/plain",
+        "json" => "application/json",
+        "xml" | "rss" | "atom" => "application/xml",
+        _ => return None,
+    })
+}
+
+/// `page.html` → `page.txt`, then `page-2.txt` for another file of that name.
+fn free_name(file: &Path, extension: &str, taken: &mut HashSet<String>) -> String {
+    let file = if file == Path::new(STDIN) { Path::new("stdin") } else { file };
+    let stem = file.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
+    let mut name = format!("{stem}.{extension}");
+    let mut number = 2;
+    while !taken.insert(name.clone()) {
+        name = format!("{stem}-{number}.{extension}");
+        number += 1;
+    }
+    name
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    fs::write(path, format!("{text}\n")).with_context(|| format!("write {}", path.display()))
+}
+
+impl Format {
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Markdown | Self::Fit => "md",
+            Self::Text | Self::Links => "txt",
+            Self::Json => "json",
+        }
+    }
+
+    fn of(self, document: Document) -> anyhow::Result<String> {
+        Ok(match self {
+            Self::Markdown => document.markdown,
+            Self::Fit => document.fit_markdown,
+            Self::Text => document.text,
+            Self::Links => {
+                let line = |link: &extract::Link| format!("{}\t{}", link.url, link.text);
+                document.links.iter().map(line).collect::<Vec<_>>().join("\n")
+            }
+            Self::Json => serde_json::to_string_pretty(&document)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_is_named_like_its_input_and_overwrites_no_other() {
+        let mut taken = HashSet::new();
+        for (file, name) in [
+            ("a/page.html", "page.txt"),
+            ("b/page.htm", "page-2.txt"),
+            ("page.v2.html", "page.v2.txt"),
+            ("../..", ".txt"),
+            ("noextension", "noextension.txt"),
+            ("-", "stdin.txt"),
+        ] {
+            assert_eq!(free_name(Path::new(file), "txt", &mut taken), name, "{file}");
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The `crawlmesh` command.
+
+fn main() -> std::process::ExitCode {
+    standalone::main()
+}
