@@ -15,6 +15,8 @@ words! {
         KeysManage = "keys:manage",
         /// See the crawlers and their lanes.
         WorkersRead = "workers:read",
+        /// Crawl what robots.txt asks to leave alone.
+        RobotsIgnore = "robots:ignore",
         /// Create tenants: the operator's scope.
         TenantsManage = "tenants:manage",
     }

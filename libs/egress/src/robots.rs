@@ -43,6 +43,9 @@ pub enum Access {
     Unreachable {
         /// Whether asking later may help.
         retryable: bool,
+        /// Whether the site answered at all, e.g. with 503. If not, the fetch of the page fails for the same reason and
+        /// names it.
+        answered: bool,
     },
 }
 
@@ -77,7 +80,7 @@ impl Robots {
         match self.policy(file_of(url)).await {
             Policy::Open => Access::Allowed { crawl_delay: None },
             Policy::Rules(rules) => self.judge(rules, url).await,
-            Policy::Unreachable { retryable } => Access::Unreachable { retryable },
+            Policy::Unreachable { retryable, answered } => Access::Unreachable { retryable, answered },
         }
     }
 
@@ -98,7 +101,7 @@ impl Robots {
             match tokio::task::spawn_blocking(move || rules.allow(&url)).await {
                 Ok(allowed) => allowed,
                 // The process is going down.
-                Err(_) => return Access::Unreachable { retryable: true },
+                Err(_) => return Access::Unreachable { retryable: true, answered: false },
             }
         };
         if allowed {

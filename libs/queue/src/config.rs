@@ -187,7 +187,8 @@ mod tests {
 
     #[test]
     fn each_contradiction_is_named() {
-        let cases: &[(fn(&mut Config), &str)] = &[
+        type Harm = fn(&mut Config);
+        let cases: &[(Harm, &str)] = &[
             (|c| c.url = "http://x".into(), "url"),
             (|c| c.prefix = "a.b".into(), "prefix"),
             (|c| c.prefix = String::new(), "prefix"),

@@ -13,7 +13,7 @@ max_connections = 8
 # How long to try to reach the database at start.
 connect_timeout = "5s"
 # How long a call waits for a free connection.
-acquire_timeout = "2s"
+acquire_timeout = "5s"
 # Postgres: the longest one statement may run, and a transaction may sit idle; locks are waited for half as long.
 statement_timeout = "10s"
 # SQLite: how long to wait while another process writes.
@@ -48,7 +48,7 @@ impl Default for Config {
             url: "sqlite://crawlmesh.db".to_owned(),
             max_connections: 8,
             connect_timeout: Duration::from_secs(5),
-            acquire_timeout: Duration::from_secs(2),
+            acquire_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(10),
             busy_timeout: Duration::from_secs(5),
         }

@@ -40,6 +40,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("async-nats", &["queue"]),
     ("reqwest", &["egress", "testkit"]),
     ("hickory-resolver", &["egress"]),
+    ("robotxt", &["egress"]),
     ("chromiumoxide", &["crawler", "loadtest"]),
     ("sea-orm", &["store", "auth", "job", "result", "webhook"]),
     ("sea-orm-migration", &["store", "auth", "job", "result", "webhook"]),

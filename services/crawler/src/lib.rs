@@ -59,6 +59,8 @@ pub struct Config {
     pub queue: queue::Config,
     /// The fetch client.
     pub egress: egress::Config,
+    /// What is remembered of robots.txt files.
+    pub robots: egress::robots::Config,
     /// The filter proxies of the browsers.
     pub proxy: egress::proxy::Config,
     /// The HTTP lane.
@@ -122,7 +124,7 @@ impl mesh::Config for Config {
         for problem in self.queue.check() {
             problems.add("queue", problem);
         }
-        for problem in self.egress.check().into_iter().chain(self.proxy.check()) {
+        for problem in self.egress.check().into_iter().chain(self.proxy.check()).chain(self.robots.check()) {
             let (key, problem) = problem.split_once(' ').unwrap_or(("egress", &problem));
             problems.add(key, problem);
         }
@@ -156,7 +158,8 @@ pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
         Ok(pool) => pool.availability(),
         Err(problem) => Availability::fixed(Err(problem.clone())),
     };
-    let crawler = Crawler::new(&config, &node, bus.clone(), availability.clone());
+    let robots = egress::Robots::new(client.clone(), &config.robots);
+    let crawler = Crawler::new(&config, &node, bus.clone(), availability.clone(), robots);
     let http = crawler.lane(
         Lane::Http,
         Arc::new(Http(client)),
@@ -197,11 +200,18 @@ struct Crawler {
     bus: Bus,
     cancels: Cancels,
     browser: Availability,
+    robots: egress::Robots,
     max_crashes: i32,
 }
 
 impl Crawler {
-    fn new(config: &Config, node: &mesh::Node, bus: Bus, browser: Availability) -> Self {
+    fn new(
+        config: &Config,
+        node: &mesh::Node,
+        bus: Bus,
+        browser: Availability,
+        robots: egress::Robots,
+    ) -> Self {
         let page = &config.page;
         let limits = spec::Limits { timeout: page.spec_timeout, ttl: page.spec_ttl, jobs: page.spec_cache };
         let max_message = config.server.max_message_bytes();
@@ -213,6 +223,7 @@ impl Crawler {
             bus,
             cancels: Cancels::new(page.cancelled_jobs),
             browser,
+            robots,
             max_crashes: page.max_crashes,
         }
     }
@@ -225,6 +236,7 @@ impl Crawler {
             extractor: self.extractor.clone(),
             results: self.results.clone(),
             browser: self.browser.clone(),
+            robots: self.robots.clone(),
             max_crashes: self.max_crashes,
         };
         Worker::new(bench, self.bus.clone(), self.cancels.clone(), available, slots)

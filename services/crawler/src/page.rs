@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use api::result::v1::{Artifact, store_page_request::Header};
 use domain::{Lane, Verdict};
+use egress::Access;
 use extract::{Document, PageStatus};
 use parking_lot::Mutex;
 use time::OffsetDateTime;
@@ -43,6 +44,8 @@ pub(crate) struct Bench {
     pub(crate) results: Results,
     /// Whether there is a browser to hand pages on to.
     pub(crate) browser: Availability,
+    /// What sites ask crawlers to leave alone.
+    pub(crate) robots: egress::Robots,
     /// Crashes after which a page is not touched again.
     pub(crate) max_crashes: i32,
 }
@@ -84,12 +87,27 @@ impl Bench {
             Lane::Browser => "render",
         });
         let work = async {
+            if spec.respect_robots {
+                self.ask_robots(task).instrument(info_span!("robots")).await?;
+            }
             let fetched = self.fetch(&order).await?;
             *stage.lock() = "extract";
             self.read(fetched, spec).instrument(info_span!("extract")).await
         };
         let read = timeout_at(deadline + SLACK, work).await;
         read.unwrap_or_else(|_| Err(Judgement::late(*stage.lock())))
+    }
+
+    /// Asks whether the site lets us. A site that cannot be reached is not asked further: the fetch of the page fails for
+    /// the same reason, and names it.
+    async fn ask_robots(&self, task: &Task) -> Result<(), Judgement> {
+        match self.robots.allowed(&task.url).await {
+            Access::Allowed { .. } | Access::Unreachable { answered: false, .. } => Ok(()),
+            Access::Denied { why } => Err(Judgement::done(Verdict::Robots, why)),
+            Access::Unreachable { answered: true, .. } => {
+                Err(Judgement::retry(Verdict::Robots, "robots.txt could not be read"))
+            }
+        }
     }
 
     async fn fetch(&self, order: &Order) -> Result<Fetched, Judgement> {

@@ -34,6 +34,8 @@ pub(crate) struct Spec {
     pub(crate) may_escalate: bool,
     /// How long the results are kept.
     pub(crate) result_ttl: Duration,
+    /// Whether pages that robots.txt asks to leave alone are left alone.
+    pub(crate) respect_robots: bool,
 }
 
 /// Why there are no settings.
@@ -116,6 +118,7 @@ fn read(spec: &pb::JobSpec) -> Result<Arc<Spec>, Error> {
             pb::crawl_config::Render::Auto | pb::crawl_config::Render::Unspecified
         ),
         result_ttl: duration(config.result_ttl, DEFAULT_TTL),
+        respect_robots: config.respect_robots.unwrap_or(true),
     }))
 }
 
@@ -136,6 +139,7 @@ mod tests {
             keep_html: true,
             may_escalate: true,
             result_ttl: DEFAULT_TTL,
+            respect_robots: true,
         };
         assert_eq!(*plain, expected);
         let chosen = read(&spec(pb::CrawlConfig {

@@ -91,6 +91,9 @@ impl JobService for Handler {
         let call = mesh::call(&request)?;
         call.require(Scope::JobsWrite)?;
         let submission = wire::submission(request.into_inner(), &self.rules)?;
+        if !submission.spec.respect_robots {
+            call.require(Scope::RobotsIgnore)?;
+        }
         let traceparent = trace::traceparent(&Span::current());
         let memory = self.request_id_retention;
         let (mut job, new) =

@@ -33,6 +33,13 @@ pub(crate) struct Spec {
     pub(crate) screenshot: bool,
     pub(crate) keep_html: bool,
     pub(crate) result_ttl: Duration,
+    /// Whether pages that robots.txt asks to leave alone are left alone. Jobs of before there was a choice are.
+    #[serde(default = "yes")]
+    pub(crate) respect_robots: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Spec {

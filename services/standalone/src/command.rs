@@ -178,7 +178,7 @@ async fn run(cli: Cli) -> ExitCode {
     };
     let telemetry = match mesh::telemetry::init("crawlmesh", &settings) {
         Ok(telemetry) => telemetry,
-        Err(error) => return output::failure(&error.into()),
+        Err(error) => return output::failure(&error),
     };
     let result = match cli.command {
         Command::Up(args) => up::run(args).await,

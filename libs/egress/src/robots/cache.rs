@@ -24,7 +24,7 @@ pub(super) enum Policy {
     /// These rules.
     Rules(Arc<Rules>),
     /// Not known.
-    Unreachable { retryable: bool },
+    Unreachable { retryable: bool, answered: bool },
 }
 
 /// A policy, and how long it holds.

@@ -30,6 +30,8 @@ enum Answer {
     Missing,
     /// The address policy forbids the host itself.
     Refused,
+    /// The site answered, but not with what it should.
+    Broken,
     Failed {
         retryable: bool,
     },
@@ -43,7 +45,8 @@ pub(super) async fn policy(client: &Client, config: &Config, file: PageUrl) -> K
         Answer::Missing => Kept { policy: Policy::Open, keep: config.keep },
         // For a short time: a name may get an allowed address, and then its file counts.
         Answer::Refused => Kept { policy: Policy::Open, keep: config.keep_unreachable },
-        Answer::Failed { retryable } => failed(retryable, config),
+        Answer::Broken => failed(true, true, config),
+        Answer::Failed { retryable } => failed(retryable, false, config),
     }
 }
 
@@ -59,7 +62,7 @@ async fn ask(client: &Client, config: &Config, file: PageUrl) -> Answer {
         match fetched.status {
             // Broken off or too slow, not just long.
             200..=299 if fetched.truncated && fetched.body.len() <= BYTE_LIMIT => {
-                return Answer::Failed { retryable: true };
+                return Answer::Broken;
             }
             200..=299 => return Answer::File(fetched.body),
             300..=399 => match next(&hop, &fetched) {
@@ -67,7 +70,7 @@ async fn ask(client: &Client, config: &Config, file: PageUrl) -> Answer {
                 None => return Answer::Missing,
             },
             400..=499 => return Answer::Missing,
-            _ => return Answer::Failed { retryable: true },
+            _ => return Answer::Broken,
         }
     }
     Answer::Missing
@@ -99,10 +102,10 @@ async fn read(file: Bytes, config: &Config) -> Kept {
         Ok(rules) if rules.is_empty() => Kept { policy: Policy::Open, keep: config.keep },
         Ok(rules) => Kept { policy: Policy::Rules(Arc::new(rules)), keep: config.keep },
         // The process is going down.
-        Err(_) => failed(true, config),
+        Err(_) => failed(true, false, config),
     }
 }
 
-const fn failed(retryable: bool, config: &Config) -> Kept {
-    Kept { policy: Policy::Unreachable { retryable }, keep: config.keep_unreachable }
+const fn failed(retryable: bool, answered: bool, config: &Config) -> Kept {
+    Kept { policy: Policy::Unreachable { retryable, answered }, keep: config.keep_unreachable }
 }

@@ -13,7 +13,8 @@ use crate::site::{Site, client, client_of, redirect, response, send, url};
 
 pub(crate) const ALLOWED: Access = Access::Allowed { crawl_delay: None };
 pub(crate) const DENIED: Access = Access::Denied { why: "robots.txt disallows it" };
-const AGAIN: Access = Access::Unreachable { retryable: true };
+const AGAIN: Access = Access::Unreachable { retryable: true, answered: true };
+const SILENT: Access = Access::Unreachable { retryable: true, answered: false };
 const NOTHING: &str = "User-agent: *\nDisallow: /\n";
 
 /// The defaults with some keys replaced.
@@ -164,7 +165,10 @@ async fn a_redirect_that_leads_nowhere_is_no_file_and_one_to_a_failure_is_a_fail
         ("file:///etc/passwd".to_owned(), ALLOWED),
         ("http://".to_owned(), ALLOWED),
         (broken.url("/robots.txt").to_string(), AGAIN),
-        ("http://nowhere.example/robots.txt".to_owned(), Access::Unreachable { retryable: false }),
+        (
+            "http://nowhere.example/robots.txt".to_owned(),
+            Access::Unreachable { retryable: false, answered: false },
+        ),
     ] {
         let site = Site::fixed(redirect(&location)).await;
         assert_eq!(robots(&[]).allowed(&site.url("/page")).await, expected, "{location}");
@@ -190,16 +194,19 @@ async fn what_cannot_be_reached_forbids() {
     let closed = TcpListener::bind("127.0.0.1:0").await.expect("because loopback has free ports");
     let addr = closed.local_addr().expect("because it listens");
     drop(closed);
-    assert_eq!(robots.allowed(&url(&format!("http://{addr}/"))).await, AGAIN);
+    assert_eq!(robots.allowed(&url(&format!("http://{addr}/"))).await, SILENT);
     let unknown = robots.allowed(&url("http://nowhere.example/")).await;
-    assert_eq!(unknown, Access::Unreachable { retryable: false });
+    assert_eq!(unknown, Access::Unreachable { retryable: false, answered: false });
 
     // Half of a file may lack the half that forbids.
     let half = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nUser-agent: *\nAllow: /\n";
     let site = Site::fixed(*half).await;
     assert_eq!(robots.allowed(&site.url("/")).await, AGAIN);
     let garbage = Site::fixed("220 mail.example ESMTP\r\n\r\n").await;
-    assert_eq!(robots.allowed(&garbage.url("/")).await, Access::Unreachable { retryable: false });
+    assert_eq!(
+        robots.allowed(&garbage.url("/")).await,
+        Access::Unreachable { retryable: false, answered: false }
+    );
 }
 
 #[tokio::test]
@@ -213,7 +220,9 @@ async fn a_silent_site_is_given_up() {
         })
         .await;
         let started = Instant::now();
-        assert_eq!(robots.allowed(&site.url("/")).await, AGAIN, "{start:?}");
+        // Whether half an answer is one depends on which of two equal timers ends first; that it may pass does not.
+        let access = robots.allowed(&site.url("/")).await;
+        assert!(matches!(access, Access::Unreachable { retryable: true, .. }), "{access:?} for {start:?}");
         assert!(started.elapsed() < Duration::from_secs(5), "{:?} for {start:?}", started.elapsed());
     }
 }

@@ -13,7 +13,7 @@ fn the_documented_sections_have_the_types_that_services_use() {
         peers: config::Peers,
     }
     let sections: Sections = toml::from_str(config::SECTIONS).unwrap();
-    assert_eq!(sections.server.max_concurrent_calls, 512);
+    assert_eq!(sections.server.max_concurrent_calls, 2048);
     assert!(sections.tls.ca_file.as_os_str().is_empty());
     assert_eq!(sections.telemetry.log_format, config::LogFormat::Json);
     assert_eq!(sections.peers.address(domain::Service::Gateway), None);

@@ -105,6 +105,7 @@ pub(crate) fn config(spec: &Spec) -> pb::CrawlConfig {
         screenshot: spec.screenshot,
         keep_html: Some(spec.keep_html),
         result_ttl: prost_types::Duration::try_from(spec.result_ttl).ok(),
+        respect_robots: Some(spec.respect_robots),
     }
 }
 

@@ -114,7 +114,16 @@ fn read_config(config: pb::CrawlConfig, violations: &mut Violations) -> Spec {
     );
     let result_ttl = read_duration("config.result_ttl", config.result_ttl, 7 * DAY, RESULT_TTL, violations);
     let keep_html = config.keep_html.unwrap_or(true);
-    Spec { render, page_timeout, max_attempts, screenshot: config.screenshot, keep_html, result_ttl }
+    let respect_robots = config.respect_robots.unwrap_or(true);
+    Spec {
+        render,
+        page_timeout,
+        max_attempts,
+        screenshot: config.screenshot,
+        keep_html,
+        result_ttl,
+        respect_robots,
+    }
 }
 
 fn read_labels(labels: HashMap<String, String>, violations: &mut Violations) -> BTreeMap<String, String> {

@@ -172,7 +172,20 @@ impl Format {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: ExtractArgs,
+    }
+
+    fn run(arguments: &[&str]) -> anyhow::Result<ExitCode> {
+        let parsed = Command::try_parse_from(std::iter::once(&"extract").chain(arguments))?;
+        all(&parsed.args)
+    }
 
     #[test]
     fn output_is_named_like_its_input_and_overwrites_no_other() {
@@ -186,6 +199,61 @@ mod tests {
             ("-", "stdin.txt"),
         ] {
             assert_eq!(free_name(Path::new(file), "txt", &mut taken), name, "{file}");
+        }
+    }
+
+    #[test]
+    fn one_bad_file_does_not_stop_the_others() {
+        let folder = tempfile::tempdir().expect("because the temporary folder can be written");
+        let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+        fs::write(path("a.html"), "<title>T</title><h1>A</h1><p>See <a href=/b>b</a>.").unwrap();
+        fs::write(path("b.html"), b"\x89PNG\r\n\x1a\n").unwrap();
+        fs::write(path("c"), "{\"k\": 1}").unwrap();
+        let (a, b, c, out) = (path("a.html"), path("b.html"), path("c"), path("new/out"));
+        let read = |name: &str| fs::read_to_string(Path::new(&out).join(name));
+
+        let code =
+            run(&[&a, &b, &path("missing"), folder.path().to_str().unwrap(), &c, "--out", &out]).unwrap();
+        assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::FAILURE));
+        assert_eq!(
+            read("a.md").unwrap(),
+            "# A\n\nSee b.\n",
+            "without an address, relative links lead nowhere"
+        );
+        assert_eq!(read("c.md").unwrap(), "```json\n{\"k\": 1}\n```\n");
+        assert!(read("b.md").is_err() && read("missing.md").is_err());
+
+        let address = "https://example.com/x/";
+        for (format, name, expected) in [
+            ("markdown", "a.md", "# A\n\nSee [b](https://example.com/b).\n"),
+            ("links", "a.txt", "https://example.com/b\tb\n"),
+            ("text", "a.txt", "A\n\nSee b.\n"),
+        ] {
+            let code = run(&[&a, "--url", address, "--format", format, "--out", &out]).unwrap();
+            assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::SUCCESS));
+            assert_eq!(read(name).unwrap(), expected, "{format}");
+        }
+        run(&[&a, "--format", "json", "--out", &out]).unwrap();
+        let document: serde_json::Value = serde_json::from_str(&read("a.json").unwrap()).unwrap();
+        assert_eq!((&document["title"], &document["word_count"]), (&"T".into(), &3.into()));
+    }
+
+    #[test]
+    fn bad_usage_and_bad_input_say_why() {
+        let folder = tempfile::tempdir().expect("because the temporary folder can be written");
+        let large = folder.path().join("large.html");
+        File::create(&large).and_then(|file| file.set_len(MAX_INPUT_BYTES + 1)).unwrap();
+        let large = large.to_str().unwrap();
+        for (arguments, said) in [
+            (&["a", "b"][..], "--out"),
+            (&[large], "larger than 64 MiB"),
+            (&["/no/such/file"], "/no/such/file"),
+            (&["a", "--url", "no address"], "--url"),
+            (&["a", "--format", "docx"], "--format"),
+            (&["--type", "image/png", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")], "image/png"),
+        ] {
+            let error = format!("{:#}", run(arguments).unwrap_err());
+            assert!(error.contains(said), "{arguments:?}: {error}");
         }
     }
 }

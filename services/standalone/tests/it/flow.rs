@@ -169,6 +169,27 @@ async fn a_job_over_grpc_on_postgres() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_robots_txt_asks_to_leave_alone_is_left_alone() {
+    let (mesh, site) = (Mesh::start().await, Site::start().await);
+    let rules = "User-agent: *\nDisallow: /p/1\n";
+    site.set("/robots.txt", Answer::Bytes("text/plain", rules.into()));
+    for render in ["HTTP", "BROWSER"] {
+        let body = json!({"urls": [site.url("/p/1"), site.url("/p/2")], "config": {"render": render}});
+        let job = mesh.rest.post("/v1/crawl-jobs?wait=30s", &body).await;
+        assert_eq!(job.json["verdicts"], json!({"ok": 1, "robots": 1}), "{render}: {}", job.text);
+    }
+    assert_eq!((site.hits("/p/1"), site.hits("/robots.txt")), (0, 1), "asked once, and heeded");
+
+    let body = json!({"urls": [site.url("/p/1")], "config": {"render": "HTTP", "respect_robots": false}});
+    let job = mesh.rest.post("/v1/crawl-jobs?wait=30s", &body).await;
+    assert_eq!(job.json["verdicts"], json!({"ok": 1}), "{}", job.text);
+    let keys = json!({"api_key": {"display_name": "polite", "scopes": ["jobs:read", "jobs:write"]}});
+    let key = mesh.rest.post("/v1/api-keys", &keys).await.json["secret"].clone();
+    let refused = mesh.rest.with_key(key.as_str()).post("/v1/crawl-jobs", &body).await;
+    assert_eq!((refused.status, refused.reason()), (403, "MISSING_PERMISSION"), "{}", refused.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_becomes_a_token_and_both_can_be_revoked() {
     let mesh = Mesh::start().await;
     let created = mesh

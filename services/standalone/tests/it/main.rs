@@ -1,4 +1,5 @@
 //! Whole-mesh tests: every service real, in this process or as six, through the public API only.
+#![expect(clippy::print_stdout, reason = "a test shows what it does, and the trace it collected")]
 
 mod bad_input;
 mod cli;
