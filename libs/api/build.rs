@@ -2,7 +2,10 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-#[expect(clippy::disallowed_methods, reason = "a build script is configured by cargo through its environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a build script is configured by cargo through its environment"
+)]
 fn main() -> Result<(), Box<dyn Error>> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
     println!("cargo:rerun-if-changed={}", root.display());

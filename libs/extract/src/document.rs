@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::Extracted;
+
 /// A page, extracted.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Document {
@@ -41,6 +43,12 @@ pub struct Document {
     pub tables: Vec<Table>,
     /// Headings, in document order.
     pub headings: Vec<Heading>,
+    /// What the schema found, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extracted: Option<Extracted>,
+    /// Selectors of the caller that matched nothing because `~` would have taken too long on this page.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped_selectors: Vec<String>,
     /// Visible words of the whole page.
     pub word_count: u32,
     /// Why the page needs a browser to be read, when it evidently does.

@@ -5,9 +5,12 @@
 //! a tenth of a second.
 
 mod charset;
+mod chunk;
+mod citations;
 mod content;
 mod document;
 mod error;
+mod feed;
 mod links;
 mod markdown;
 mod media;
@@ -15,17 +18,30 @@ mod metadata;
 mod options;
 mod page;
 mod parse;
+mod patterns;
+mod pdf;
 mod plain;
 mod scan;
+mod schema;
+mod select;
+mod selection;
 mod status;
 mod tag;
 mod tree;
+mod xpath;
 
 use url::Url;
 
+pub use chunk::{Chunk, ChunkOptions, chunk, token_count};
+pub use citations::{Citations, cite};
+pub use content::Filter;
 pub use document::{ContentKind, Document, Heading, Image, Link, PageStatus, Table};
 pub use error::Error;
 pub use options::Options;
+pub use patterns::{BUILT_IN, Match, Patterns};
+pub use schema::{Extracted, Language, Schema};
+pub use select::{Invalid, Selector};
+pub use selection::{Exclude, SOCIAL_MEDIA_DOMAINS, Selection};
 
 use media::Media;
 
@@ -45,11 +61,17 @@ pub struct Input<'a> {
 /// Fails only if the body is neither HTML nor text, by its header or by its first bytes.
 pub fn extract(input: Input<'_>, options: &Options) -> Result<Document, Error> {
     let media = media::detect(input.bytes, input.content_type)?;
-    let (text, _) = charset::decode(input.bytes, input.content_type, input.url.host_str());
+    let text = || charset::decode(input.bytes, input.content_type, input.url.host_str()).0;
     Ok(match media {
-        Media::Html | Media::Xhtml => page::read(&text, media == Media::Xhtml, input.url, options),
-        Media::Text => plain::text(&text),
-        Media::Json => plain::data(&text, "json"),
-        Media::Xml => plain::data(&text, "xml"),
+        Media::Html | Media::Xhtml => page::read(&text(), media == Media::Xhtml, input.url, options),
+        Media::Text => plain::text(&text()),
+        Media::Json => plain::data(&text(), "json"),
+        Media::Xml => {
+            let text = text();
+            feed::read(&text, input.url, options).unwrap_or_else(|| plain::data(&text, "xml"))
+        }
+        Media::Pdf => {
+            pdf::read(input.bytes, options).ok_or_else(|| Error::UnsupportedType(media::PDF.to_owned()))?
+        }
     })
 }

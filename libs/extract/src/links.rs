@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use dom_query::local_name;
 use url::Url;
 
+use crate::selection::Exclude;
 use crate::tag::Tag;
 use crate::tree::{Index, Tree};
 use crate::{Image, Link, Options};
@@ -17,6 +18,7 @@ pub(crate) struct Targets {
     base: Url,
     page: String,
     resolved: HashMap<Index, String>,
+    exclude: Exclude,
 }
 
 impl Targets {
@@ -26,7 +28,12 @@ impl Targets {
         let base = base.and_then(|href| page.join(href.trim()).ok());
         let base =
             base.filter(|base| matches!(base.scheme(), "http" | "https")).unwrap_or_else(|| page.clone());
-        let mut targets = Self { base, page: without_fragment(page), resolved: HashMap::new() };
+        let mut targets = Self {
+            base,
+            page: without_fragment(page),
+            resolved: HashMap::new(),
+            exclude: Exclude::default(),
+        };
         for at in 0..tree.len() {
             if matches!(tree.tag(at), Tag::A | Tag::Area)
                 && let Some(href) = tree.attr(at, local_name!("href"))
@@ -36,6 +43,14 @@ impl Targets {
             }
         }
         targets
+    }
+
+    /// Forgets the links and images that are left out; what remains of a link are its words.
+    pub(crate) fn exclude(&mut self, exclude: &Exclude) {
+        let page = self.host();
+        let internal = |url: &str| page.is_some() && host_of(url) == page;
+        self.resolved.retain(|_, url| !url.starts_with("http") || !exclude.link(url, internal(url)));
+        self.exclude = exclude.clone();
     }
 
     /// Absolute address of a link as Markdown should show it: `#part` inside the page; nothing for scripts.
@@ -134,14 +149,28 @@ impl Targets {
             sets.filter_map(largest).find(|url| !url.starts_with("data:"))
         };
         let found = lazy.chain(lazy_sets).chain(src).chain(set).find_map(|candidate| self.resolve(candidate));
-        found.or_else(|| sources().and_then(|url| self.resolve(url))).filter(|url| url.starts_with("http"))
+        let found = found.or_else(|| sources().and_then(|url| self.resolve(url)));
+        let wanted = |url: &String| url.starts_with("http") && !self.exclude.image(|| self.internal(url));
+        found.filter(wanted)
     }
 
     fn internal(&self, url: &str) -> bool {
-        let bare = |host: &str| host.strip_prefix("www.").unwrap_or(host).to_owned();
-        let host = Url::parse(url).ok().and_then(|url| url.host_str().map(bare));
-        host.is_some() && host == Url::parse(&self.page).ok().and_then(|url| url.host_str().map(bare))
+        let host = host_of(url);
+        host.is_some() && host == self.host()
     }
+
+    fn host(&self) -> Option<String> {
+        host_of(&self.page)
+    }
+}
+
+/// Host of an address without `www.`.
+pub(crate) fn bare_host(url: &Url) -> Option<String> {
+    url.host_str().map(|host| host.strip_prefix("www.").unwrap_or(host).to_owned())
+}
+
+fn host_of(url: &str) -> Option<String> {
+    Url::parse(url).ok().and_then(|url| bare_host(&url))
 }
 
 fn without_fragment(url: &Url) -> String {

@@ -1,4 +1,4 @@
-//! What a body is: HTML, XHTML, text, JSON or XML; by its `Content-Type`, and by its first bytes where there is
+//! What a body is: HTML, XHTML, text, JSON, XML or PDF; by its `Content-Type`, and by its first bytes where there is
 //! none or where it lies (WHATWG MIME Sniffing, the part that matters for pages).
 
 use crate::Error;
@@ -15,11 +15,15 @@ pub(crate) enum Media {
     Text,
     Json,
     Xml,
+    Pdf,
 }
+
+/// Media type of PDF.
+pub(crate) const PDF: &str = "application/pdf";
 
 /// First bytes that no text has, and what they are.
 const SIGNATURES: &[(&[u8], &str)] = &[
-    (b"%PDF-", "application/pdf"),
+    (b"%PDF-", PDF),
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
     (b"GIF87a", "image/gif"),
@@ -41,7 +45,7 @@ pub(crate) fn detect(bytes: &[u8], header: Option<&str>) -> Result<Media, Error>
     let declared = header.map(essence).filter(|essence| essence.contains('/'));
     let wide = utf16(bytes, header);
     if let Some((_, found)) = SIGNATURES.iter().find(|(signature, _)| bytes.starts_with(signature)) {
-        return Err(Error::UnsupportedType((*found).to_owned()));
+        return if *found == PDF { Ok(Media::Pdf) } else { Err(Error::UnsupportedType((*found).to_owned())) };
     }
     let media = match declared.as_deref() {
         None | Some("application/octet-stream" | "unknown/unknown" | "*/*") => sniff(bytes, wide)?,

@@ -1,9 +1,23 @@
-//! The bounds of one extraction. Every list and every walk of this crate is bounded by a field here.
+//! The bounds of one extraction, and what of a page is read. Every list and every walk of this crate is bounded here.
 
-/// Limits of one extraction; the defaults suit pages of the open Web.
-#[derive(Debug, Clone, PartialEq, Eq)]
+use crate::{Filter, Schema, Selection};
+
+/// Limits and wishes of one extraction; the defaults suit pages of the open Web and read all of them.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// Most links kept, in document order.
+    /// The parts of an HTML page that are read; other bodies are always read whole.
+    pub selection: Selection,
+    /// What is main content, if not what this crate finds.
+    pub filter: Option<Filter>,
+    /// Data to extract from an HTML page, whatever is selected of it.
+    pub schema: Option<Schema>,
+    /// Most items that the schema gives.
+    pub max_items: usize,
+    /// Most text that the schema gives, in bytes; an item that does not fit whole is left out.
+    pub max_extracted_bytes: usize,
+    /// Most pages read of a PDF.
+    pub max_pages: usize,
+    /// Most links kept, in document order; also the most entries of a feed.
     pub max_links: usize,
     /// Most images kept.
     pub max_images: usize,
@@ -24,6 +38,12 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            selection: Selection::default(),
+            filter: None,
+            schema: None,
+            max_items: 10_000,
+            max_extracted_bytes: 8 << 20,
+            max_pages: 500,
             max_links: 10_000,
             max_images: 10_000,
             max_tables: 1_000,

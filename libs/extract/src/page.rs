@@ -1,12 +1,15 @@
 //! An HTML page to a document: one parse, one flat tree, and every part of the document from that tree.
 
+use dom_query::Document as Dom;
 use url::Url;
 
 use crate::links::Targets;
 use crate::markdown::{self, View};
 use crate::tag::Tag;
 use crate::tree::{Index, Tree};
-use crate::{ContentKind, Document, Options, PageStatus, content, metadata, parse, plain, scan, status};
+use crate::{
+    ContentKind, Document, Options, PageStatus, Selection, content, metadata, parse, plain, scan, status,
+};
 
 /// Reads a page.
 pub(crate) fn read(html: &str, xhtml: bool, url: &Url, options: &Options) -> Document {
@@ -14,23 +17,65 @@ pub(crate) fn read(html: &str, xhtml: bool, url: &Url, options: &Options) -> Doc
     let tree = Tree::new(&dom);
     let targets = Targets::new(&tree, url);
     let mut document = Document::default();
-    metadata::read(&tree, &targets, options, &mut document);
-    document.links = targets.links(&tree, options);
-    document.images = targets.images(&tree, options);
+    describe(&tree, &targets, options, &mut document);
+    write(&tree, &targets, options, &mut document);
     if let Some(root) = root(&tree) {
-        let whole = View { tree: &tree, targets: &targets, skip: &[] };
-        document.markdown = markdown::markdown(whole, &[root]);
-        document.tables = markdown::tables(whole, root, options);
-        document.word_count = words(&tree, root);
-        main_content(whole, root, &mut document);
         document.needs_javascript = status::needs_javascript(&tree, root, document.word_count);
     }
     document.page_status = status::page_status(&tree, &document);
+    if options.selection != Selection::default() {
+        document = select(&dom, url, options, document);
+    }
+    document.extracted = options.schema.as_ref().map(|schema| schema.read(&dom, &tree, options));
     document
 }
 
-fn main_content(whole: View<'_>, root: Index, document: &mut Document) {
-    let main = content::find(whole.tree, root, document);
+/// The document of a part of a page. What is judged is the page, not the part: `whole` has the judgements.
+fn select(dom: &Dom, url: &Url, options: &Options, whole: Document) -> Document {
+    let selection = &options.selection;
+    let targets = |tree: &Tree<'_>| {
+        let mut targets = Targets::new(tree, url);
+        selection.exclude.apply(&mut targets);
+        targets
+    };
+    let mut tree = Tree::new(dom);
+    let mut skipped_selectors = selection.apply(dom, &mut tree);
+    let mut document = Document {
+        needs_javascript: whole.needs_javascript,
+        page_status: whole.page_status,
+        ..Document::default()
+    };
+    describe(&tree, &targets(&tree), options, &mut document);
+    if !selection.target_elements.is_empty() {
+        skipped_selectors.extend(selection.focus(dom, &mut tree));
+    }
+    write(&tree, &targets(&tree), options, &mut document);
+    document.skipped_selectors = skipped_selectors;
+    document
+}
+
+/// What the page says about itself, and where it leads.
+fn describe(tree: &Tree<'_>, targets: &Targets, options: &Options, document: &mut Document) {
+    metadata::read(tree, targets, options, document);
+    document.links = targets.links(tree, options);
+    document.images = targets.images(tree, options);
+}
+
+/// What the page says.
+fn write(tree: &Tree<'_>, targets: &Targets, options: &Options, document: &mut Document) {
+    let Some(root) = root(tree) else { return };
+    let whole = View { tree, targets, skip: &[] };
+    document.markdown = markdown::markdown(whole, &[root]);
+    document.tables = markdown::tables(whole, root, options);
+    document.word_count = words(tree, root);
+    main_content(whole, root, options, document);
+}
+
+fn main_content(whole: View<'_>, root: Index, options: &Options, document: &mut Document) {
+    let mut main = content::find(whole.tree, root, document);
+    if let Some(filter) = &options.filter {
+        filter.apply(whole.tree, root, document, &mut main);
+    }
     let view = View { skip: &main.skip, ..whole };
     document.content_kind = main.kind;
     document.confidence = main.confidence;

@@ -30,6 +30,7 @@ pub(crate) struct Node<'a> {
     pub(crate) hidden: bool,
     parent: u32,
     end: u32,
+    id: NodeId,
     data: Data<'a>,
 }
 
@@ -128,6 +129,14 @@ impl<'a> Tree<'a> {
         }
     }
 
+    /// Name and value of an attribute by its place in the element.
+    pub(crate) fn attribute(&self, at: Index, number: usize) -> Option<(&str, &str)> {
+        match &self.nodes[at].data {
+            Data::Text(_) => None,
+            Data::Element(element) => element.attrs.get(number).map(|attr| (&*attr.name.local, &*attr.value)),
+        }
+    }
+
     /// Name of an element; empty for text.
     pub(crate) fn name(&self, at: Index) -> &str {
         match &self.nodes[at].data {
@@ -144,6 +153,29 @@ impl<'a> Tree<'a> {
     /// The `id` attribute; empty if there is none.
     pub(crate) fn id(&self, at: Index) -> &str {
         self.attr(at, local_name!("id")).unwrap_or_default()
+    }
+
+    /// The node of the DOM that a node stands for.
+    pub(crate) fn id_of(&self, at: Index) -> NodeId {
+        self.nodes[at].id
+    }
+
+    /// Drops all nodes but those marked. An element whose parent is dropped must be dropped too.
+    pub(crate) fn retain(&mut self, keep: &[bool]) {
+        let mut before = Vec::with_capacity(keep.len() + 1);
+        let mut count = 0u32;
+        for kept in keep {
+            before.push(count);
+            count += u32::from(*kept);
+        }
+        before.push(count);
+        let mut at = 0;
+        self.nodes.retain_mut(|node| {
+            node.parent = before[node.parent as usize];
+            node.end = before[node.end as usize];
+            at += 1;
+            keep[at - 1]
+        });
     }
 
     /// The first element of a kind, hidden or not.
@@ -213,7 +245,7 @@ impl<'a> Tree<'a> {
             _ => return None,
         };
         let parent = u32::try_from(parent.unwrap_or(at)).ok()?;
-        self.nodes.push(Node { tag, hidden, parent, end: parent, data });
+        self.nodes.push(Node { tag, hidden, parent, end: parent, id, data });
         self.nodes[at].hidden = tag.silent() || (tag != Tag::Text && self.concealed(at));
         Some(at)
     }

@@ -41,6 +41,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("reqwest", &["egress", "testkit"]),
     ("hickory-resolver", &["egress"]),
     ("robotxt", &["egress"]),
+    ("lopdf", &["extract"]),
     ("chromiumoxide", &["crawler", "loadtest"]),
     ("sea-orm", &["store", "auth", "job", "result", "webhook"]),
     ("sea-orm-migration", &["store", "auth", "job", "result", "webhook"]),
@@ -166,6 +167,7 @@ fn each_reason_is_documented() {
         for literal in production.split('"').skip(1).step_by(2) {
             let reason = literal.len() > 5
                 && literal.contains('_')
+                && literal.starts_with(|first: char| first.is_ascii_uppercase())
                 && !NO_REASON.iter().any(|start| literal.starts_with(start))
                 && !CODES.contains(&literal)
                 && literal

@@ -5,8 +5,8 @@ mod row;
 
 use std::{collections::HashMap, time::Duration};
 
-use domain::{JobId, TenantId, id::DeliveryId};
 use ::store::comparable;
+use domain::{JobId, TenantId, id::DeliveryId};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait as _, Condition, DatabaseTransaction, EntityTrait as _, QueryFilter as _, QueryOrder as _,

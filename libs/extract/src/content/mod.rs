@@ -1,13 +1,18 @@
 //! Where the main content of a page is. Frame and advertising are known by their elements, roles and names;
 //! the text is known by its mass: sentences outside of links. In doubt the page is kept, without its frame.
 
+mod bm25;
 mod boilerplate;
+mod filter;
 mod kind;
 mod mass;
 mod names;
+mod pruning;
 mod trim;
 
 use mass::Mass;
+
+pub use filter::Filter;
 
 use crate::tree::{Index, Tree};
 use crate::{ContentKind, Document};

@@ -1,12 +1,20 @@
 //! The behaviour of `extract`, through its one function.
 
 mod charset;
+mod chunks;
+mod citations;
+mod feeds;
+mod filters;
 mod golden;
 mod hostile;
 mod links;
 mod main_content;
 mod media;
 mod metadata;
+mod patterns;
+mod pdf;
+mod schema;
+mod selection;
 mod status;
 
 use extract::{Document, Error, Input, Options, extract};
@@ -22,6 +30,12 @@ fn try_read(bytes: &[u8], content_type: Option<&str>) -> Result<Document, Error>
 
 fn read(bytes: &[u8], content_type: Option<&str>) -> Document {
     try_read(bytes, content_type).expect("because the test passes text")
+}
+
+fn read_with(html: &str, options: &Options) -> Document {
+    let url = Url::parse(PAGE).expect("because it is a constant");
+    extract(Input { bytes: html.as_bytes(), content_type: Some("text/html"), url: &url }, options)
+        .expect("because it is HTML")
 }
 
 fn html(text: &str) -> Document {

@@ -1,3 +1,5 @@
+//! The state machine of a job, and the sums of its ledger.
+
 use std::time::Duration;
 
 use proptest::prelude::*;

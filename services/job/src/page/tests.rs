@@ -1,3 +1,5 @@
+//! What a page becomes of each outcome, and the proptest of the ledger.
+
 use std::time::Duration;
 
 use domain::Verdict;

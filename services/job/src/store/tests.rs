@@ -1,3 +1,5 @@
+//! The plans of hot queries, and what the janitor and the recount find.
+
 use std::time::Duration;
 
 use domain::{AddressPolicy, Lane};

@@ -1,3 +1,5 @@
+//! What is refused, and with which words; what defaults become.
+
 use std::collections::HashMap;
 
 use api::{
