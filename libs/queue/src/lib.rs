@@ -12,6 +12,7 @@ mod error;
 mod link;
 mod listen;
 mod pull;
+mod requests;
 pub mod server;
 mod shares;
 pub mod subjects;

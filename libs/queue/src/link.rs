@@ -16,12 +16,16 @@ use async_nats::{
     jetstream::{self, context::ContextBuilder},
 };
 use rand::RngExt;
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 use tracing::{debug, info, warn};
 
 use crate::{Config, Error, subjects, topology};
 
 const SLOWEST_RETRY: Duration = Duration::from_secs(5);
+const REPAIR_PAUSE_MS: u64 = 1000;
 
 /// What the client library last said about its connection.
 #[derive(Debug, Clone, Default)]
@@ -42,6 +46,9 @@ pub(crate) struct Link {
     /// See [`Link::answers_no_wait`].
     answers_no_wait: AtomicBool,
     repair: Notify,
+    opened: Instant,
+    /// When something was last said to be missing, in milliseconds since `opened`.
+    missed: AtomicU64,
 }
 
 struct Health {
@@ -115,34 +122,42 @@ impl Link {
             .backpressure_on_inflight(true)
             .build(client.clone());
         let names = subjects::Names::new(&config.prefix);
-        let (epoch, answers_no_wait, repair) = (AtomicU64::new(0), AtomicBool::new(false), Notify::new());
         Ok(Arc::new(Self {
             config: config.clone(),
             names,
             client,
             js,
             health,
-            epoch,
-            answers_no_wait,
-            repair,
+            epoch: AtomicU64::new(0),
+            answers_no_wait: AtomicBool::new(false),
+            repair: Notify::new(),
+            opened: Instant::now(),
+            missed: AtomicU64::new(0),
         }))
     }
 
     /// Keeps the streams and consumers in place; runs until dropped.
     pub(crate) async fn supervise(self: Arc<Self>) {
         let mut wire = self.health.wire.subscribe();
-        let mut failures = 0;
+        let (mut failures, mut ready_at) = (0, None);
         loop {
             let seen = wire.borrow_and_update().clone();
             let mut pause = None;
             if seen.up {
-                match self.ensure(&seen).await {
-                    Ok(()) => failures = 0,
+                match topology::ensure(&self.js, &self.config).await {
+                    Ok(changed) => {
+                        failures = 0;
+                        if changed || ready_at != Some(seen.changes) {
+                            ready_at = Some(seen.changes);
+                            self.begin_epoch(&seen);
+                        }
+                    }
                     Err(error) => {
                         if failures == 0 {
                             warn!(%error, "the queue cannot be used yet");
                         }
                         self.health.set(Err(error));
+                        ready_at = None;
                         pause = Some(backoff(failures));
                         failures += 1;
                     }
@@ -156,20 +171,17 @@ impl Link {
         }
     }
 
-    async fn ensure(&self, seen: &Wire) -> Result<(), Error> {
-        topology::ensure(&self.js, &self.config).await?;
+    /// Streams and consumers are in place: handles to those of before are void.
+    fn begin_epoch(&self, seen: &Wire) {
         let (major, minor, patch) = subjects::ANSWERS_NO_WAIT;
         self.answers_no_wait.store(self.client.is_server_compatible(major, minor, patch), Ordering::Release);
-        // A connection lost meanwhile has said so, or will right after this: its word stands.
-        if self.health.wire.borrow().changes == seen.changes {
-            let epoch = self.epoch.fetch_add(1, Ordering::AcqRel) + 1;
-            self.health.set(Ok(()));
-            info!(epoch, server = self.client.server_info().version, "the queue is ready");
-            if self.health.wire.borrow().changes != seen.changes && !self.health.wire.borrow().up {
-                self.health.set(Err(Error::unavailable("disconnected")));
-            }
+        let epoch = self.epoch.fetch_add(1, Ordering::AcqRel) + 1;
+        self.health.set(Ok(()));
+        info!(epoch, server = self.client.server_info().version, "the queue is ready");
+        // A connection lost meanwhile has said so before, and its word stands.
+        if self.health.wire.borrow().changes != seen.changes {
+            self.health.set(Err(Error::unavailable("disconnected")));
         }
-        Ok(())
     }
 
     /// Fails at once unless the queue can be used now.
@@ -197,9 +209,14 @@ impl Link {
         self.answers_no_wait.load(Ordering::Acquire)
     }
 
-    /// Says that a stream or consumer seems to be gone.
+    /// Says that a stream or consumer seems to be gone. Heard once a second: those who go on missing it say so again.
     pub(crate) fn missing(&self) {
-        self.repair.notify_one();
+        let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let last = self.missed.load(Ordering::Acquire);
+        if now.saturating_sub(last) >= REPAIR_PAUSE_MS || last == 0 {
+            self.missed.store(now.max(1), Ordering::Release);
+            self.repair.notify_one();
+        }
     }
 
     pub(crate) fn ready(&self) -> watch::Receiver<Result<(), String>> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::{
     Context, ErrorCode,
-    consumer::{AckPolicy, DeliverPolicy, pull},
+    consumer::{self, AckPolicy, DeliverPolicy, pull},
     context::{CreateStreamError, CreateStreamErrorKind, GetStreamErrorKind},
     stream::{Config as Stream, ConsumerErrorKind, DiscardPolicy, RetentionPolicy, StorageType},
 };
@@ -16,31 +16,31 @@ use domain::Lane;
 
 use crate::{Config, Error, subjects};
 
-/// Puts all streams and work consumers there and checks them.
-pub(crate) async fn ensure(js: &Context, config: &Config) -> Result<(), Error> {
+/// Puts all streams and work consumers there and checks them. Returns whether anything was not as it must be.
+pub(crate) async fn ensure(js: &Context, config: &Config) -> Result<bool, Error> {
     let (major, minor, patch) = subjects::OLDEST_SERVER;
     if !js.client().is_server_compatible(major, minor, patch) {
         let version = js.client().server_info().version;
         return Err(Error::Refused(format!("nats-server {version} is older than {major}.{minor}.{patch}")));
     }
-    ensure_stream(js, &work_stream(config)).await?;
-    ensure_stream(js, &outcome_stream(config)).await?;
+    let mut changed = ensure_stream(js, &work_stream(config)).await?;
+    changed |= ensure_stream(js, &outcome_stream(config)).await?;
     let names = subjects::Names::new(&config.prefix);
     for lane in Lane::ALL {
         for priority in subjects::PRIORITIES {
             let subject = names.work_subject(*lane, priority);
-            let wanted = consumer(config, &names.work_consumer(*lane, priority), &subject);
-            ensure_consumer(js, &names.work_stream(), wanted).await?;
+            let wanted = durable(config, &names.work_consumer(*lane, priority), &subject);
+            changed |= ensure_consumer(js, &names.work_stream(), wanted).await?;
         }
     }
-    Ok(())
+    Ok(changed)
 }
 
 /// Puts the durable consumer of one reader of outcomes there and checks it.
-pub(crate) async fn ensure_outcomes(js: &Context, config: &Config, durable: &str) -> Result<(), Error> {
+pub(crate) async fn ensure_outcomes(js: &Context, config: &Config, reader: &str) -> Result<(), Error> {
     let names = subjects::Names::new(&config.prefix);
-    let wanted = consumer(config, durable, &names.outcome_subject());
-    ensure_consumer(js, &names.outcome_stream(), wanted).await
+    let wanted = durable(config, reader, &names.outcome_subject());
+    ensure_consumer(js, &names.outcome_stream(), wanted).await.map(|_| ())
 }
 
 fn work_stream(config: &Config) -> Stream {
@@ -82,7 +82,7 @@ fn common(config: &Config) -> Stream {
     }
 }
 
-fn consumer(config: &Config, name: &str, subject: &str) -> pull::Config {
+fn durable(config: &Config, name: &str, subject: &str) -> pull::Config {
     pull::Config {
         durable_name: Some(name.to_owned()),
         filter_subject: subject.to_owned(),
@@ -97,7 +97,7 @@ fn consumer(config: &Config, name: &str, subject: &str) -> pull::Config {
     }
 }
 
-async fn ensure_stream(js: &Context, wanted: &Stream) -> Result<(), Error> {
+async fn ensure_stream(js: &Context, wanted: &Stream) -> Result<bool, Error> {
     let found = match js.get_stream(&wanted.name).await {
         Ok(stream) => Some(stream.cached_info().config.clone()),
         Err(error) => match error.kind() {
@@ -111,7 +111,7 @@ async fn ensure_stream(js: &Context, wanted: &Stream) -> Result<(), Error> {
         Some(found) => {
             refuse_if(&wanted.name, nature(wanted, &found))?;
             if limits(wanted, &found).is_empty() {
-                return Ok(());
+                return Ok(false);
             }
             // What an operator added (placement, compression) stays.
             let update = Stream {
@@ -129,7 +129,8 @@ async fn ensure_stream(js: &Context, wanted: &Stream) -> Result<(), Error> {
     };
     let mut problems = nature(wanted, &got);
     problems.extend(limits(wanted, &got));
-    refuse_if(&wanted.name, problems)
+    refuse_if(&wanted.name, problems)?;
+    Ok(true)
 }
 
 fn stream_error(error: CreateStreamError) -> Error {
@@ -139,8 +140,14 @@ fn stream_error(error: CreateStreamError) -> Error {
     }
 }
 
-async fn ensure_consumer(js: &Context, stream: &str, wanted: pull::Config) -> Result<(), Error> {
+async fn ensure_consumer(js: &Context, stream: &str, wanted: pull::Config) -> Result<bool, Error> {
     let name = wanted.durable_name.clone().unwrap_or_default();
+    // Asking first: a consumer that is as it must be is not touched.
+    if let Ok(found) = js.get_consumer_from_stream::<pull::Config, _, _>(&name, stream).await
+        && differences(&wanted, &found.cached_info().config).is_empty()
+    {
+        return Ok(false);
+    }
     let got =
         js.create_consumer_on_stream(wanted.clone(), stream).await.map_err(|error| match error.kind() {
             ConsumerErrorKind::JetStream(e) if e.error_code() == ErrorCode::STREAM_NOT_FOUND => {
@@ -149,7 +156,12 @@ async fn ensure_consumer(js: &Context, stream: &str, wanted: pull::Config) -> Re
             ConsumerErrorKind::JetStream(e) => Error::Refused(format!("consumer {name}: {e}")),
             _ => Error::unavailable(error),
         })?;
-    let got = got.cached_info().config.clone();
+    refuse_if(&name, differences(&wanted, &got.cached_info().config))?;
+    Ok(true)
+}
+
+/// Fields of a consumer that matter and are not as asked for.
+fn differences(wanted: &pull::Config, got: &consumer::Config) -> Vec<&'static str> {
     let same = |what: &'static str, same: bool| (!same).then_some(what);
     let differing = [
         same("filter_subject", got.filter_subject == wanted.filter_subject && got.filter_subjects.is_empty()),
@@ -162,7 +174,7 @@ async fn ensure_consumer(js: &Context, stream: &str, wanted: pull::Config) -> Re
         same("inactive_threshold", got.inactive_threshold == Duration::ZERO),
         same("deliver_subject", got.deliver_subject.is_none()),
     ];
-    refuse_if(&name, differing.into_iter().flatten().collect())
+    differing.into_iter().flatten().collect()
 }
 
 /// Fields that make the stream what it is; a difference cannot be repaired in place.

@@ -169,21 +169,42 @@ pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
     let service =
         JobServiceServer::new(handler).max_decoding_message_size(limit).max_encoding_message_size(limit);
     let server = mesh::Server::new(node, &config.server).add(service).ready("database", ready);
-    let ended = supervise(tasks, shutdown.clone());
-    tokio::pin!(ended);
-    let served = tokio::select! {
-        served = server.run() => served,
-        // A job service that accepts and does not dispatch would look healthy: better none, so that it is restarted.
-        failed = &mut ended => {
+    let background = async {
+        let ended = supervise(tasks, shutdown.clone()).await;
+        if ended.is_err() {
+            // A job service that accepts and does not dispatch would look healthy: better none, so that it is restarted.
             shutdown.begin();
-            return failed;
+        }
+        ended
+    };
+    let (served, ended) = serve_beside(server.run(), background, config.server.grace).await;
+    store.close().await;
+    ended.and(served)
+}
+
+/// Runs `serving` to its end, and `background` for at most `grace` longer. That the loops have ended at a shutdown is no
+/// reason to cut calls that are still being answered.
+async fn serve_beside(
+    serving: impl Future<Output = anyhow::Result<()>>,
+    background: impl Future<Output = anyhow::Result<()>>,
+    grace: Duration,
+) -> (anyhow::Result<()>, anyhow::Result<()>) {
+    tokio::pin!(serving, background);
+    let mut ended = None;
+    let served = loop {
+        tokio::select! {
+            served = &mut serving => break served,
+            result = &mut background, if ended.is_none() => ended = Some(result),
         }
     };
-    if timeout(config.server.grace, &mut ended).await.is_err() {
-        warn!("background work did not end in time");
-    }
-    store.close().await;
-    served
+    let ended = match ended {
+        Some(ended) => ended,
+        None => timeout(grace, background).await.unwrap_or_else(|_| {
+            warn!("background work did not end in time");
+            Ok(())
+        }),
+    };
+    (served, ended)
 }
 
 fn handler(config: &Config, store: &Store, bus: &Bus, hub: &Hub, shutdown: &Shutdown) -> Handler {

@@ -6,7 +6,7 @@ use async_nats::jetstream::{self, stream};
 use bytes::Bytes;
 use domain::Lane;
 use futures::StreamExt;
-use queue::{Bus, Error, server::NatsServer};
+use queue::{Bus, Delivery, Error, server::NatsServer};
 
 use crate::support::{Nats, PATIENCE, eventually, nothing, on_each_server, ready, take, texts, work};
 
@@ -52,9 +52,9 @@ async fn a_wiped_server_is_set_up_again() {
 
         eventually(async || nats.bus.publish_work(work("new")).await).await;
         eventually(async || nats.bus.publish_outcome("new".into(), Bytes::from_static(b"new")).await).await;
-        let found = eventually(async || puller.pull(10).await).await;
+        let found = eventually(async || some(puller.pull(10).await)).await;
         assert_eq!(texts(&found), ["new"]);
-        let found = eventually(async || outcomes.pull(10, Duration::from_secs(5)).await).await;
+        let found = eventually(async || some(outcomes.pull(10, Duration::from_secs(1)).await)).await;
         assert_eq!(texts(&found), ["new"]);
     })
     .await;
@@ -74,19 +74,26 @@ async fn deleted_streams_and_consumers_come_back_without_a_reconnect() {
         }
         eventually(async || nats.bus.publish_work(work("a")).await).await;
         eventually(async || nats.bus.publish_outcome("a".into(), Bytes::from_static(b"a")).await).await;
-        let found = eventually(async || puller.pull(1).await).await;
+        let found = eventually(async || some(puller.pull(1).await)).await;
         assert_eq!(texts(&found), ["a"]);
         found[0].ack().await.unwrap();
-        let found = eventually(async || outcomes.pull(1, Duration::from_secs(5)).await).await;
+        let found = eventually(async || some(outcomes.pull(1, Duration::from_secs(1)).await)).await;
         assert_eq!(texts(&found), ["a"]);
 
         js.delete_consumer_from_stream("http-normal", "TEST_WORK").await.unwrap();
         nats.bus.publish_work(work("b")).await.unwrap();
-        let mut found = Vec::new();
-        while found.is_empty() {
-            found = eventually(async || puller.pull(1).await).await;
-        }
+        let found = eventually(async || some(puller.pull(1).await)).await;
         assert_eq!(texts(&found), ["b"]);
+
+        js.delete_consumer_from_stream("job", "TEST_OUTCOMES").await.unwrap();
+        nats.bus.publish_outcome("b".into(), Bytes::from_static(b"b")).await.unwrap();
+        let mut seen = Vec::new();
+        // A consumer made anew starts over with all outcomes that are kept.
+        while !seen.contains(&"b".to_owned()) {
+            seen.extend(texts(
+                &eventually(async || some(outcomes.pull(10, Duration::from_secs(1)).await)).await,
+            ));
+        }
     })
     .await;
 }
@@ -109,7 +116,7 @@ async fn a_pull_that_waits_ends_when_the_server_dies_and_works_again_after() {
         nats.server.restart().await.unwrap();
         ready(&nats.bus).await;
         nats.bus.publish_outcome("a".into(), Bytes::new()).await.unwrap();
-        assert_eq!(eventually(async || outcomes.pull(1, Duration::from_secs(5)).await).await.len(), 1);
+        assert_eq!(eventually(async || some(outcomes.pull(1, Duration::from_secs(1)).await)).await.len(), 1);
     })
     .await;
 }
@@ -242,6 +249,12 @@ async fn a_server_left_behind_is_ended_by_the_next_start() {
         ready(&bus).await;
     })
     .await;
+}
+
+/// Nothing is not enough.
+fn some(pulled: Result<Vec<Delivery>, Error>) -> Result<Vec<Delivery>, Error> {
+    pulled
+        .and_then(|found| if found.is_empty() { Err(Error::Unavailable("empty".into())) } else { Ok(found) })
 }
 
 /// A client of its own, to meddle with.

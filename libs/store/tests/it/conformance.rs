@@ -21,7 +21,7 @@ enum Refusal {
 /// Runs a check on a fresh database of each kind.
 async fn on_both(check: impl AsyncFn(&Db)) {
     for (name, config) in testing::both().unwrap() {
-        println!("on {name}");
+        eprintln!("on {name}");
         let db = open(&config).await;
         assert_eq!(db.is_sqlite(), name == "sqlite");
         check(&db).await;
@@ -114,7 +114,8 @@ async fn a_dropped_write_leaves_nothing_and_blocks_nobody() {
         for n in 0..20 {
             let (begun, wait) = tokio::sync::oneshot::channel();
             let (writer, begun) = (db.clone(), std::sync::Mutex::new(Some(begun)));
-            let task = tokio::task::spawn(async move {
+            let mut task = JoinSet::new();
+            task.spawn(async move {
                 writer
                     .write::<(), DbErr, _>(async |txn| {
                         new(&format!("dropped-{n}")).into_active_model().insert(txn).await?;
@@ -124,7 +125,7 @@ async fn a_dropped_write_leaves_nothing_and_blocks_nobody() {
                     .await
             });
             wait.await.unwrap();
-            task.abort();
+            task.abort_all();
             insert(db, &format!("kept-{n}")).await.unwrap();
         }
         assert_eq!(count(db).await, 20);
@@ -148,7 +149,7 @@ async fn a_second_row_with_the_same_key_is_told_apart() {
 #[tokio::test]
 async fn migrating_twice_changes_nothing_and_many_may_start_at_once() {
     for (name, config) in testing::both().unwrap() {
-        println!("on {name}");
+        eprintln!("on {name}");
         let mut starts = JoinSet::new();
         for _ in 0..6 {
             let config = config.clone();

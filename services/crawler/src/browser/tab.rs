@@ -200,32 +200,25 @@ impl Tab {
         max_dom: usize,
         proxy: ProxyLog<'_>,
     ) -> Result<Shown, Failure> {
-        let progress = &visit.progress;
-        let response = progress.response().cloned().ok_or(Failure::Ours("a page without a response"))?;
-        if let Some(error) = refused_by_proxy(&response, proxy) {
-            return Err(Failure::Fetch(error));
-        }
-        let (redirects, bytes) = (progress.redirects(), progress.bytes());
-        let url = Url::parse(&response.url).map_err(|_| Failure::Fetch(FetchError::BadRedirect))?;
-        let empty = Shown {
-            url,
-            body: String::new(),
-            body_type: String::new(),
-            redirects,
-            bytes,
-            screenshot: None,
-            response,
-        };
+        let mut empty = answer(&visit.progress, proxy)?;
         if !(200..300).contains(&empty.response.status) || empty.response.status == 204 {
             return Ok(empty);
         }
         let Some(content) = Content::of(&empty.response.mime) else { return Ok(unreadable(empty)) };
         let dom = match &mut visit.inert {
             Some(dom) => std::mem::take(dom),
-            None => self
-                .evaluate(&probe(content, max_dom))
-                .await
-                .ok_or(Failure::Ours("the page cannot be read"))?,
+            None => {
+                let dom: Dom = self
+                    .evaluate(&probe(content, max_dom))
+                    .await
+                    .ok_or(Failure::Ours("the page cannot be read"))?;
+                if dom.url != empty.url.as_str() {
+                    // The page may have gone on (a refresh, a script) just before it was read: the events of that come.
+                    self.catch_up(visit).await?;
+                    empty = answer(&visit.progress, proxy)?;
+                }
+                dom
+            }
         };
         // JavaScript counts UTF-16, we count UTF-8.
         if dom.large || dom.body.len() > max_dom {
@@ -260,6 +253,24 @@ impl Tab {
         let answer = self.page.execute(evaluate).await.ok()?;
         serde_json::from_value(answer.result.result.value?).ok()
     }
+}
+
+/// What the site answered with the document that is shown, without its content.
+fn answer(progress: &Progress, proxy: ProxyLog<'_>) -> Result<Shown, Failure> {
+    let response = progress.response().cloned().ok_or(Failure::Ours("a page without a response"))?;
+    if let Some(error) = refused_by_proxy(&response, proxy) {
+        return Err(Failure::Fetch(error));
+    }
+    let url = Url::parse(&response.url).map_err(|_| Failure::Fetch(FetchError::BadRedirect))?;
+    Ok(Shown {
+        url,
+        body: String::new(),
+        body_type: String::new(),
+        redirects: progress.redirects(),
+        bytes: progress.bytes(),
+        screenshot: None,
+        response,
+    })
 }
 
 /// The state of the work on one page.

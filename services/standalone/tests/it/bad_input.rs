@@ -182,5 +182,37 @@ async fn targets_that_turn_out_to_be_inside() {
         assert_eq!(job.json["verdicts"], json!({"not_allowed": 1, "ok": 1}), "{render}: {}", job.text);
     }
     assert_eq!(canary.all_hits(), 0);
-    // localtest.me-like names need a resolver of our own: see `names_that_resolve_inside_are_refused` in libs/egress.
+}
+
+/// A name of this machine's hosts file that stands for an address inside, if it has one beside `localhost`.
+fn name_inside() -> Option<String> {
+    let hosts = std::fs::read_to_string("/etc/hosts").ok()?;
+    let names = hosts.lines().filter_map(|line| {
+        let mut words = line.split('#').next()?.split_whitespace();
+        let address: std::net::Ipv4Addr = words.next()?.parse().ok()?;
+        (address.is_loopback() || address.is_private()).then(|| words.next().map(str::to_owned))?
+    });
+    names.into_iter().find(|name| !name.contains("localhost"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_resolves_inside_is_not_allowed() {
+    let Some(name) = name_inside() else {
+        // `a_name_with_any_forbidden_address_is_refused` in libs/egress has a resolver of its own, and tests this anywhere.
+        println!("this machine's hosts file has no name but localhost for an address inside");
+        return;
+    };
+    let (mesh, canary) =
+        (Mesh::builder().allow_targets(&[]).start().await, Site::start_at("0.0.0.0:0").await);
+    let url = format!("http://{name}:{}/p/1", canary.addr().port());
+    for render in ["HTTP", "BROWSER"] {
+        let body = json!({"urls": [url], "config": {"render": render}});
+        let job = mesh.rest.post("/v1/crawl-jobs?wait=60s", &body).await;
+        assert_eq!(job.json["verdicts"], json!({"not_allowed": 1}), "{render}: {}", job.text);
+    }
+    let request = CreateCrawlJobRequest { urls: vec![url], ..CreateCrawlJobRequest::default() };
+    let job = mesh.create(request).await;
+    let job = mesh.ended(&job.name).await;
+    assert_eq!(job.verdicts, std::collections::HashMap::from([("not_allowed".to_owned(), 1)]));
+    assert_eq!(canary.all_hits(), 0);
 }

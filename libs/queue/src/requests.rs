@@ -1,0 +1,352 @@
+//! Pull requests: how messages are asked for, so that a worker never holds more than it asked for.
+//!
+//! One pull first sweeps the consumers (`no_wait` requests, by weight), and only when all are empty leaves one waiting
+//! request of one message at each. All waiting requests answer to one subscription that the server ends after its first
+//! message, so together they deliver one. Promises: a pull may be dropped at any time; what was on its way comes with the
+//! next pull, or from the server after `ack_wait`.
+
+use std::{sync::Arc, time::Duration};
+
+use async_nats::{Message, StatusCode, Subscriber};
+use bytes::Bytes;
+use futures::{FutureExt, StreamExt};
+use tokio::time::Instant;
+
+use crate::{Delivery, Error, link::Link, shares::Shares};
+
+/// A pull that is refused at once is not repeated faster than this.
+const REFUSED_PAUSE: Duration = Duration::from_millis(250);
+/// How long after its end the server may take to say that a waiting request is over.
+const EXPIRY_GRACE: Duration = Duration::from_secs(1);
+/// Less than this is not worth waiting for.
+const SHORTEST_WAIT: Duration = Duration::from_millis(2);
+/// How long an old server holds a request for what is there, where nothing is.
+const OLD_SERVER_EXPIRY: Duration = Duration::from_millis(20);
+/// How long after that its answer may still come; it drops a request that expires while a message comes in, and says nothing.
+const OLD_SERVER_GRACE: Duration = Duration::from_millis(80);
+
+/// Pull requests to a fixed list of consumers.
+///
+/// What a dropped pull had in hand stays here for the next one.
+pub(crate) struct Requests {
+    pub(crate) link: Arc<Link>,
+    /// Where each consumer takes requests.
+    subjects: Vec<String>,
+    /// How each consumer's ack subjects go on after `$JS.ACK.` (and a domain): tells whose message it is.
+    marks: Vec<String>,
+    shares: Shares,
+    inbox: String,
+    answers: Option<Subscriber>,
+    next_token: u64,
+    /// Messages of the running sweep, with their sources.
+    found: Vec<(usize, Delivery)>,
+    waiting: Option<Waiting>,
+    /// When the last pull began.
+    last: Instant,
+    /// A request was not answered: its consumer may be gone.
+    pub(crate) doubtful: bool,
+}
+
+/// One waiting request at each consumer; the first message to any of them ends all.
+struct Waiting {
+    answers: Subscriber,
+    inbox: String,
+    /// At how many consumers the request is already.
+    asked: usize,
+    epoch: u64,
+    until: Instant,
+}
+
+/// One request on its way: how many messages it may still bring.
+struct Asked {
+    source: usize,
+    token: String,
+    left: usize,
+}
+
+/// What one message to an inbox means.
+enum Answer {
+    Message(Box<Delivery>),
+    /// The request has nothing (more) to bring.
+    Over,
+    /// The server does not serve the request now; asking again at once would be refused again.
+    Refused,
+    /// There is no such consumer.
+    Gone(String),
+}
+
+impl Requests {
+    pub(crate) fn new(link: Arc<Link>, consumers: &[(String, String)], weights: &[u32]) -> Self {
+        let next = |(stream, name): &(String, String)| format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}");
+        Self {
+            subjects: consumers.iter().map(next).collect(),
+            marks: consumers.iter().map(|(stream, name)| format!(".{stream}.{name}.")).collect(),
+            shares: Shares::new(weights),
+            inbox: link.client.new_inbox(),
+            answers: None,
+            next_token: 0,
+            found: Vec::new(),
+            waiting: None,
+            last: Instant::now(),
+            doubtful: false,
+            link,
+        }
+    }
+
+    /// Returns 1 to `max` messages as soon as there is one, or none after `wait`.
+    pub(crate) async fn pull(&mut self, max: usize, wait: Duration) -> Result<Vec<Delivery>, Error> {
+        if max == 0 {
+            return Ok(Vec::new());
+        }
+        self.link.usable()?;
+        let until = Instant::now() + wait;
+        let left = self.left_over(max);
+        if !left.is_empty() {
+            return Ok(left);
+        }
+        loop {
+            // A pull that was dropped while it waited left its requests standing: nothing was there then, so go on waiting.
+            if self.waiting.is_none() {
+                self.sweep(max).await?;
+                if !self.found.is_empty() {
+                    return Ok(self.take(max));
+                }
+                self.begin_to_wait(until).await?;
+            }
+            if let Some(delivery) = self.wait().await? {
+                return Ok(vec![delivery]);
+            }
+            if until.saturating_duration_since(Instant::now()) < SHORTEST_WAIT {
+                return Ok(Vec::new());
+            }
+        }
+    }
+
+    /// Messages that a dropped pull had in hand or that came for it since.
+    fn left_over(&mut self, max: usize) -> Vec<Delivery> {
+        // When they came is not known. Those that may be about to go to another worker are left to it.
+        let now = Instant::now();
+        if now.duration_since(self.last) > self.link.config.ack_wait / 2 {
+            self.found.clear();
+            self.answers = None;
+            self.waiting = None;
+        }
+        self.last = now;
+        if self.waiting.as_ref().is_some_and(|w| w.epoch != self.link.epoch()) {
+            self.waiting = None;
+        }
+        while self.found.len() < max {
+            let Some(message) = self.answers.as_mut().and_then(|a| a.next().now_or_never()).flatten() else {
+                break;
+            };
+            let source = self.source(&message);
+            if let Answer::Message(delivery) = self.read(message) {
+                self.found.push((source, *delivery));
+            }
+        }
+        self.take(max)
+    }
+
+    /// Gives back what is on its way here.
+    pub(crate) async fn close(mut self) {
+        let mut rest = self.left_over(usize::MAX);
+        let waited = self.waiting.take().and_then(|mut w| w.answers.next().now_or_never()).flatten();
+        if let Some(Answer::Message(delivery)) = waited.map(|m| self.read(m)) {
+            rest.push(*delivery);
+        }
+        for delivery in rest {
+            // It comes back by itself after ack_wait if this is lost.
+            let _ = delivery.nak().await;
+        }
+    }
+
+    /// Hands over what was found, in order of priority.
+    fn take(&mut self, max: usize) -> Vec<Delivery> {
+        self.found.sort_by_key(|(source, _)| *source);
+        let count = max.min(self.found.len());
+        self.found.drain(..count).map(|(_, delivery)| delivery).collect()
+    }
+
+    /// Takes what is there: first by weight, then the rest in order of priority.
+    async fn sweep(&mut self, max: usize) -> Result<(), Error> {
+        let offers = self.shares.split(max);
+        let mut empty = vec![false; offers.len()];
+        let first: Vec<(usize, usize)> = offers.into_iter().enumerate().filter(|(_, n)| *n > 0).collect();
+        self.ask(&first, &mut empty).await?;
+        for source in 0..empty.len() {
+            let free = max.saturating_sub(self.found.len());
+            if free > 0 && !empty[source] {
+                self.ask(&[(source, free)], &mut empty).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks sources for so many messages each and collects the answers; notes which sources are empty.
+    async fn ask(&mut self, wanted: &[(usize, usize)], empty: &mut [bool]) -> Result<(), Error> {
+        if self.answers.is_none() {
+            let subscription = self.link.client.subscribe(format!("{}.*", self.inbox)).await;
+            self.answers = Some(subscription.map_err(Error::unavailable)?);
+        }
+        // An old server may forget to answer a `no_wait` request whose messages another worker took; it lives on until it
+        // expires. A new one says at once that there is nothing, but only to a request that does not expire.
+        let old = !self.link.answers_no_wait();
+        let expires = if old { OLD_SERVER_EXPIRY.as_nanos() } else { 0 };
+        let mut asked = Vec::with_capacity(wanted.len());
+        for (source, count) in wanted {
+            self.next_token += 1;
+            let token = format!("{}.{}", self.inbox, self.next_token);
+            let request = format!(r#"{{"batch":{count},"no_wait":true,"expires":{expires}}}"#);
+            self.send(*source, token.clone(), request).await?;
+            asked.push(Asked { source: *source, token, left: *count });
+        }
+        let patience =
+            if old { OLD_SERVER_EXPIRY + OLD_SERVER_GRACE } else { self.link.config.publish_timeout };
+        self.collect(asked, empty, Instant::now() + patience).await
+    }
+
+    async fn collect(
+        &mut self,
+        mut asked: Vec<Asked>,
+        empty: &mut [bool],
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        while !asked.is_empty() {
+            let settled = match self.answer(deadline).await {
+                Ok(Some(message)) => self.settle(message, &mut asked, empty),
+                Ok(None) if self.link.answers_no_wait() => {
+                    self.link.missing();
+                    Err(Error::unavailable("a pull was not answered in time"))
+                }
+                Ok(None) => {
+                    // An old server says nothing about a consumer that is gone, either.
+                    self.link.missing();
+                    self.doubtful = true;
+                    asked.iter().for_each(|a| empty[a.source] = true);
+                    return Ok(());
+                }
+                Err(error) => Err(error),
+            };
+            match settled {
+                Ok(()) => {}
+                // What is here counts more than what is not: the next pull meets the fault again.
+                Err(_) if !self.found.is_empty() => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, message: Message, asked: &mut Vec<Asked>, empty: &mut [bool]) -> Result<(), Error> {
+        let (subject, source) = (message.subject.clone(), self.source(&message));
+        match self.read(message) {
+            Answer::Message(delivery) => {
+                if let Some(request) = asked.iter_mut().find(|a| a.source == source) {
+                    request.left -= 1;
+                }
+                asked.retain(|a| a.left > 0);
+                self.found.push((source, *delivery));
+            }
+            // The end of an earlier request has another token and changes nothing.
+            Answer::Over | Answer::Refused => asked.retain(|a| {
+                let over = a.token == *subject;
+                empty[a.source] |= over;
+                !over
+            }),
+            Answer::Gone(reason) => {
+                self.link.missing();
+                return Err(Error::Unavailable(reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whose message it is; 0 for those that are of nobody.
+    fn source(&self, message: &Message) -> usize {
+        let Some(reply) = &message.reply else { return 0 };
+        self.marks.iter().position(|mark| reply.contains(mark)).unwrap_or(0)
+    }
+
+    /// The next message to the inbox of sweeps; `None` if there is none by then.
+    async fn answer(&mut self, deadline: Instant) -> Result<Option<Message>, Error> {
+        let Some(answers) = self.answers.as_mut() else { return Err(Error::unavailable("closed")) };
+        tokio::select! {
+            biased;
+            message = answers.next() => message.map(Some).ok_or_else(|| Error::unavailable("closed")),
+            error = self.link.unusable() => Err(error),
+            () = tokio::time::sleep_until(deadline) => Ok(None),
+        }
+    }
+
+    /// Makes the inbox of waiting requests; the server ends its subscription after the first message.
+    async fn begin_to_wait(&mut self, until: Instant) -> Result<(), Error> {
+        let inbox = self.link.client.new_inbox();
+        let mut answers =
+            self.link.client.subscribe(format!("{inbox}.*")).await.map_err(Error::unavailable)?;
+        answers.unsubscribe_after(1).await.map_err(Error::unavailable)?;
+        self.waiting = Some(Waiting { answers, inbox, asked: 0, epoch: self.link.epoch(), until });
+        Ok(())
+    }
+
+    /// Sends the waiting requests that were not sent yet, and waits for the first message.
+    async fn wait(&mut self) -> Result<Option<Delivery>, Error> {
+        while let Some((source, reply, until)) = self.waiting.as_ref().and_then(|w| {
+            (w.asked < self.subjects.len()).then(|| (w.asked, format!("{}.{}", w.inbox, w.asked), w.until))
+        }) {
+            let expires = until.saturating_duration_since(Instant::now()).max(SHORTEST_WAIT).as_nanos();
+            self.send(source, reply, format!(r#"{{"batch":1,"expires":{expires}}}"#)).await?;
+            if let Some(waiting) = self.waiting.as_mut() {
+                waiting.asked += 1;
+            }
+        }
+        let link = Arc::clone(&self.link);
+        let Some(waiting) = self.waiting.as_mut() else { return Ok(None) };
+        let until = waiting.until;
+        let message = tokio::select! {
+            biased;
+            message = waiting.answers.next() => message,
+            error = link.unusable() => {
+                self.waiting = None;
+                return Err(error);
+            }
+            () = tokio::time::sleep_until(until + EXPIRY_GRACE) => None,
+        };
+        self.waiting = None;
+        match message.map(|m| self.read(m)) {
+            Some(Answer::Message(delivery)) => Ok(Some(*delivery)),
+            Some(Answer::Gone(reason)) => {
+                link.missing();
+                Err(Error::Unavailable(reason))
+            }
+            Some(Answer::Refused) => {
+                tokio::time::sleep_until((Instant::now() + REFUSED_PAUSE).min(until)).await;
+                Ok(None)
+            }
+            Some(Answer::Over) | None => Ok(None),
+        }
+    }
+
+    async fn send(&self, source: usize, reply: String, request: String) -> Result<(), Error> {
+        let sent =
+            self.link.client.publish_with_reply(self.subjects[source].clone(), reply, Bytes::from(request));
+        match tokio::time::timeout(self.link.config.publish_timeout, sent).await {
+            Ok(result) => result.map_err(Error::unavailable),
+            Err(_) => Err(Error::unavailable("a pull could not be sent in time")),
+        }
+    }
+
+    fn read(&self, message: Message) -> Answer {
+        let description = message.description.clone().unwrap_or_default();
+        match message.status {
+            None | Some(StatusCode::OK) => Delivery::new(&self.link.client, &self.link.config, message)
+                .map_or(Answer::Over, |d| Answer::Message(Box::new(d))),
+            Some(StatusCode::NOT_FOUND | StatusCode::TIMEOUT) => Answer::Over,
+            Some(StatusCode::NO_RESPONDERS) => Answer::Gone("a consumer is gone".to_owned()),
+            Some(_) if description.contains("Deleted") => Answer::Gone(description),
+            Some(status) => {
+                tracing::debug!(%status, description, "a pull was refused");
+                Answer::Refused
+            }
+        }
+    }
+}
