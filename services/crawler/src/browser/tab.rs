@@ -26,7 +26,7 @@ use tokio::time::{Instant, sleep_until};
 use url::Url;
 
 use super::events::{Events, events};
-use super::progress::{Event, Excess, Limits, Progress, Settled};
+use super::progress::{Event, Excess, Limits, Progress, Response, Settled};
 use super::shown::{Content, Dom, ProxyLog, Shown, failed, probe, refused_by_proxy, unreadable};
 use crate::fetch::{Failure, Order};
 
@@ -158,8 +158,12 @@ impl Tab {
             if visit.progress.loaded() && !visit.probed && !visit.loading {
                 visit.probed = true;
                 if let Some(dom) = self.inert(&visit.progress, max_dom).await {
-                    visit.inert = Some(dom);
-                    return Ok(());
+                    if shows(&dom, visit.progress.response()) {
+                        visit.inert = Some(dom);
+                        return Ok(());
+                    }
+                    // The page has gone on, and the next one answered; the events of that are still to come.
+                    visit.probed = false;
                 }
             }
         }
@@ -212,7 +216,7 @@ impl Tab {
                     .evaluate(&probe(content, max_dom))
                     .await
                     .ok_or(Failure::Ours("the page cannot be read"))?;
-                if dom.url != empty.url.as_str() {
+                if !shows(&dom, visit.progress.response()) {
                     // The page may have gone on (a refresh, a script) just before it was read: the events of that come.
                     self.catch_up(visit).await?;
                     empty = answer(&visit.progress, proxy)?;
@@ -253,6 +257,12 @@ impl Tab {
         let answer = self.page.execute(evaluate).await.ok()?;
         serde_json::from_value(answer.result.result.value?).ok()
     }
+}
+
+/// Whether a DOM is that of the document in a response. Fragments are the page's own business.
+fn shows(dom: &Dom, response: Option<&Response>) -> bool {
+    let document = |url: &str| url.split('#').next().unwrap_or_default().to_owned();
+    response.is_some_and(|response| document(&dom.url) == document(&response.url))
 }
 
 /// What the site answered with the document that is shown, without its content.
