@@ -26,7 +26,7 @@ use tokio::time::{Instant, sleep_until};
 use url::Url;
 
 use super::events::{Events, events};
-use super::progress::{Event, Excess, Limits, Progress, Response, Settled};
+use super::progress::{Event, Excess, Limits, Progress, Settled};
 use super::shown::{Content, Dom, ProxyLog, Shown, failed, probe, refused_by_proxy, unreadable};
 use crate::fetch::{Failure, Order};
 
@@ -157,13 +157,14 @@ impl Tab {
             }
             if visit.progress.loaded() && !visit.probed && !visit.loading {
                 visit.probed = true;
-                if let Some(dom) = self.inert(&visit.progress, max_dom).await {
-                    if shows(&dom, visit.progress.response()) {
-                        visit.inert = Some(dom);
-                        return Ok(());
-                    }
-                    // The page has gone on, and the next one answered; the events of that are still to come.
-                    visit.probed = false;
+                // A page that has just gone on answers for the next one, whose events are still to come: then it settles as
+                // any other page does.
+                let answered =
+                    visit.progress.response().map(|response| without_fragment(&response.url).to_owned());
+                let dom = self.inert(&visit.progress, max_dom).await;
+                if let Some(dom) = dom.filter(|dom| answered.as_deref() == Some(without_fragment(&dom.url))) {
+                    visit.inert = Some(dom);
+                    return Ok(());
                 }
             }
         }
@@ -204,25 +205,32 @@ impl Tab {
         max_dom: usize,
         proxy: ProxyLog<'_>,
     ) -> Result<Shown, Failure> {
-        let mut empty = answer(&visit.progress, proxy)?;
+        let progress = &visit.progress;
+        let response = progress.response().cloned().ok_or(Failure::Ours("a page without a response"))?;
+        if let Some(error) = refused_by_proxy(&response, proxy) {
+            return Err(Failure::Fetch(error));
+        }
+        let (redirects, bytes) = (progress.redirects(), progress.bytes());
+        let url = Url::parse(&response.url).map_err(|_| Failure::Fetch(FetchError::BadRedirect))?;
+        let empty = Shown {
+            url,
+            body: String::new(),
+            body_type: String::new(),
+            redirects,
+            bytes,
+            screenshot: None,
+            response,
+        };
         if !(200..300).contains(&empty.response.status) || empty.response.status == 204 {
             return Ok(empty);
         }
         let Some(content) = Content::of(&empty.response.mime) else { return Ok(unreadable(empty)) };
         let dom = match &mut visit.inert {
             Some(dom) => std::mem::take(dom),
-            None => {
-                let dom: Dom = self
-                    .evaluate(&probe(content, max_dom))
-                    .await
-                    .ok_or(Failure::Ours("the page cannot be read"))?;
-                if !shows(&dom, visit.progress.response()) {
-                    // The page may have gone on (a refresh, a script) just before it was read: the events of that come.
-                    self.catch_up(visit).await?;
-                    empty = answer(&visit.progress, proxy)?;
-                }
-                dom
-            }
+            None => self
+                .evaluate(&probe(content, max_dom))
+                .await
+                .ok_or(Failure::Ours("the page cannot be read"))?,
         };
         // JavaScript counts UTF-16, we count UTF-8.
         if dom.large || dom.body.len() > max_dom {
@@ -259,28 +267,8 @@ impl Tab {
     }
 }
 
-/// Whether a DOM is that of the document in a response. Fragments are the page's own business.
-fn shows(dom: &Dom, response: Option<&Response>) -> bool {
-    let document = |url: &str| url.split('#').next().unwrap_or_default().to_owned();
-    response.is_some_and(|response| document(&dom.url) == document(&response.url))
-}
-
-/// What the site answered with the document that is shown, without its content.
-fn answer(progress: &Progress, proxy: ProxyLog<'_>) -> Result<Shown, Failure> {
-    let response = progress.response().cloned().ok_or(Failure::Ours("a page without a response"))?;
-    if let Some(error) = refused_by_proxy(&response, proxy) {
-        return Err(Failure::Fetch(error));
-    }
-    let url = Url::parse(&response.url).map_err(|_| Failure::Fetch(FetchError::BadRedirect))?;
-    Ok(Shown {
-        url,
-        body: String::new(),
-        body_type: String::new(),
-        redirects: progress.redirects(),
-        bytes: progress.bytes(),
-        screenshot: None,
-        response,
-    })
+fn without_fragment(url: &str) -> &str {
+    url.split('#').next().unwrap_or_default()
 }
 
 /// The state of the work on one page.

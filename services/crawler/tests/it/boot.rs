@@ -113,7 +113,12 @@ impl Bed {
     /// A page of a new job with these settings.
     pub(crate) fn page(&self, url: &str, config: CrawlConfig) -> Page {
         let job = JobId::new();
-        let config = CrawlConfig { page_timeout: config.page_timeout.or(seconds(20)), ..config };
+        // robots.txt is tested in the whole mesh; here each visit of the site counts.
+        let config = CrawlConfig {
+            page_timeout: config.page_timeout.or(seconds(20)),
+            respect_robots: config.respect_robots.or(Some(false)),
+            ..config
+        };
         let spec = JobSpec { name: job.name(), version: 1, config: Some(config), ..JobSpec::default() };
         self.ledger.specs.lock().insert(job.name(), spec);
         let task = PageTask {
