@@ -3,7 +3,7 @@
 //! Promises: `Ok` from a publish means that the server stored the message. While the server is away every call fails at
 //! once with [`Error::Unavailable`] and nothing is kept for later: whoever owns the message tries again.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use async_nats::jetstream::{
     context::{PublishAckFuture, PublishError, PublishErrorKind},
@@ -15,7 +15,7 @@ use domain::{Lane, Priority};
 use futures::{StreamExt, stream};
 use tokio::sync::watch;
 
-use crate::{Config, Error, Listener, Outcomes, Puller, link::Link, subjects, trace};
+use crate::{Config, Epoch, Error, Listener, Outcomes, Puller, link::Link, subjects, trace};
 
 /// One page task to publish.
 #[derive(Debug, Clone)]
@@ -73,6 +73,13 @@ impl Bus {
         self.0.link.ready()
     }
 
+    /// What is known of the server since the last connection to it. Unlike with [`Bus::ready`], a reader that was busy
+    /// meanwhile still sees that the server was away.
+    #[must_use]
+    pub fn epochs(&self) -> watch::Receiver<Epoch> {
+        self.0.link.epochs()
+    }
+
     /// Payload bytes that fit into one message, with room left for headers.
     #[must_use]
     pub fn max_payload(&self) -> usize {
@@ -82,7 +89,9 @@ impl Bus {
     /// Publishes one page task and waits until it is stored.
     pub async fn publish_work(&self, work: Work) -> Result<(), Error> {
         let pending = self.send_work(work).await?;
-        self.stored(pending).await
+        let sequence = self.stored(pending).await?;
+        self.0.link.confirmed.fetch_max(sequence, Ordering::AcqRel);
+        Ok(())
     }
 
     /// Publishes many page tasks, in order, without waiting for one before sending the next.
@@ -100,7 +109,7 @@ impl Bus {
     /// Publishes the outcome of a page and waits until it is stored.
     pub async fn publish_outcome(&self, id: String, payload: Bytes) -> Result<(), Error> {
         let pending = self.send(self.0.link.names.outcome_subject(), &id, payload, None).await?;
-        self.stored(pending).await
+        self.stored(pending).await.map(|_| ())
     }
 
     /// The page tasks of one lane, for one worker process.
@@ -182,9 +191,10 @@ impl Bus {
         link.js.send_publish(subject, message).await.map_err(|e| self.publish_error(&e))
     }
 
-    async fn stored(&self, pending: PublishAckFuture) -> Result<(), Error> {
+    /// The sequence under which the server stored it.
+    async fn stored(&self, pending: PublishAckFuture) -> Result<u64, Error> {
         tokio::select! {
-            ack = pending.into_future() => ack.map(|_| ()).map_err(|e| self.publish_error(&e)),
+            ack = pending.into_future() => ack.map(|ack| ack.sequence).map_err(|e| self.publish_error(&e)),
             // The answer to a publish does not survive its connection.
             error = self.0.link.unusable() => Err(error),
         }

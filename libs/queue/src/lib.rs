@@ -23,5 +23,6 @@ pub use bus::{Bus, Work};
 pub use config::{Config, DEFAULTS};
 pub use delivery::{Delivery, KeepAlive};
 pub use error::Error;
+pub use link::Epoch;
 pub use listen::Listener;
 pub use pull::{Outcomes, Puller};

@@ -16,13 +16,17 @@ use async_nats::{
     jetstream::{self, context::ContextBuilder},
 };
 use rand::RngExt;
+use time::OffsetDateTime;
 use tokio::{
     sync::{Notify, watch},
     time::Instant,
 };
 use tracing::{debug, info, warn};
 
-use crate::{Config, Error, subjects, topology};
+use crate::{
+    Config, Error, subjects,
+    topology::{self, Found},
+};
 
 const SLOWEST_RETRY: Duration = Duration::from_secs(5);
 const REPAIR_PAUSE_MS: u64 = 1000;
@@ -35,6 +39,17 @@ struct Wire {
     changes: u64,
 }
 
+/// What is known of the server since streams and consumers were last found or put in place.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Epoch {
+    /// Counts up from 1; 0 before the first connection.
+    pub number: u64,
+    /// When the store of page tasks was made, by the server's clock: what was published before is not in it.
+    pub work_created: Option<OffsetDateTime>,
+    /// How often that store had forgotten tasks that the server had confirmed to this process.
+    pub rollbacks: u64,
+}
+
 /// One connection and what is known about it.
 pub(crate) struct Link {
     pub(crate) config: Config,
@@ -42,7 +57,9 @@ pub(crate) struct Link {
     pub(crate) client: Client,
     pub(crate) js: jetstream::Context,
     health: Arc<Health>,
-    epoch: AtomicU64,
+    epoch: watch::Sender<Epoch>,
+    /// The highest sequence of the work stream that the server has confirmed to us.
+    pub(crate) confirmed: AtomicU64,
     /// See [`Link::answers_no_wait`].
     answers_no_wait: AtomicBool,
     repair: Notify,
@@ -128,7 +145,8 @@ impl Link {
             client,
             js,
             health,
-            epoch: AtomicU64::new(0),
+            epoch: watch::Sender::new(Epoch::default()),
+            confirmed: AtomicU64::new(0),
             answers_no_wait: AtomicBool::new(false),
             repair: Notify::new(),
             opened: Instant::now(),
@@ -145,11 +163,11 @@ impl Link {
             let mut pause = None;
             if seen.up {
                 match topology::ensure(&self.js, &self.config).await {
-                    Ok(changed) => {
+                    Ok(found) => {
                         failures = 0;
-                        if changed || ready_at != Some(seen.changes) {
+                        if found.changed || ready_at != Some(seen.changes) {
                             ready_at = Some(seen.changes);
-                            self.begin_epoch(&seen);
+                            self.begin_epoch(&seen, &found);
                         }
                     }
                     Err(error) => {
@@ -172,10 +190,17 @@ impl Link {
     }
 
     /// Streams and consumers are in place: handles to those of before are void.
-    fn begin_epoch(&self, seen: &Wire) {
+    fn begin_epoch(&self, seen: &Wire, found: &Found) {
         let (major, minor, patch) = subjects::ANSWERS_NO_WAIT;
         self.answers_no_wait.store(self.client.is_server_compatible(major, minor, patch), Ordering::Release);
-        let epoch = self.epoch.fetch_add(1, Ordering::AcqRel) + 1;
+        // Nobody publishes before the epoch has begun, so a lower sequence cannot be made up for yet.
+        let rolled_back = found.work_sequence < self.confirmed.swap(found.work_sequence, Ordering::AcqRel);
+        self.epoch.send_modify(|epoch| {
+            epoch.number += 1;
+            epoch.work_created = Some(found.work_created);
+            epoch.rollbacks += u64::from(rolled_back);
+        });
+        let epoch = self.epoch();
         self.health.set(Ok(()));
         info!(epoch, server = self.client.server_info().version, "the queue is ready");
         // A connection lost meanwhile has said so before, and its word stands.
@@ -201,7 +226,11 @@ impl Link {
 
     /// A number that changes when streams and consumers were put in place anew.
     pub(crate) fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::Acquire)
+        self.epoch.borrow().number
+    }
+
+    pub(crate) fn epochs(&self) -> watch::Receiver<Epoch> {
+        self.epoch.subscribe()
     }
 
     /// Whether the server answers every `no_wait` pull that finds nothing.

@@ -13,11 +13,22 @@ use async_nats::jetstream::{
     stream::{Config as Stream, ConsumerErrorKind, DiscardPolicy, RetentionPolicy, StorageType},
 };
 use domain::Lane;
+use time::OffsetDateTime;
 
 use crate::{Config, Error, subjects};
 
-/// Puts all streams and work consumers there and checks them. Returns whether anything was not as it must be.
-pub(crate) async fn ensure(js: &Context, config: &Config) -> Result<bool, Error> {
+/// What was found when everything was in place.
+pub(crate) struct Found {
+    /// Whether anything was not as it must be.
+    pub(crate) changed: bool,
+    /// When the work stream was made.
+    pub(crate) work_created: OffsetDateTime,
+    /// The sequence of the last message of the work stream.
+    pub(crate) work_sequence: u64,
+}
+
+/// Puts all streams and work consumers there and checks them.
+pub(crate) async fn ensure(js: &Context, config: &Config) -> Result<Found, Error> {
     let (major, minor, patch) = subjects::OLDEST_SERVER;
     if !js.client().is_server_compatible(major, minor, patch) {
         let version = js.client().server_info().version;
@@ -33,7 +44,9 @@ pub(crate) async fn ensure(js: &Context, config: &Config) -> Result<bool, Error>
             changed |= ensure_consumer(js, &names.work_stream(), wanted).await?;
         }
     }
-    Ok(changed)
+    let work = js.get_stream(names.work_stream()).await.map_err(Error::unavailable)?;
+    let info = work.cached_info();
+    Ok(Found { changed, work_created: info.created, work_sequence: info.state.last_sequence })
 }
 
 /// Puts the durable consumer of one reader of outcomes there and checks it.

@@ -5,8 +5,9 @@
 //! settles once. So pages are handed out again whenever that is cheap.
 //!
 //! - At start: what was marked a moment ago is published again under its id, which the queue drops if it has it.
-//! - When the queue came back: a lane without any waiting message has lost them or has them all at crawlers. Its pages are
-//!   published again `lost_after` later, when the outcomes of the latter have arrived. A lane with messages has its store.
+//! - When the queue came back: what was dispatched before its store was made, or before it lost messages that it had
+//!   confirmed, is published again `lost_after` later, when the outcomes of what crawlers held have arrived. So are the pages of
+//!   a lane in which nothing waits: it has lost them or has them all at crawlers.
 //! - After `dispatch_timeout`, which is longer than any page may take: a new dispatch number. Never more than make up
 //!   `queue_depth` with what waits in the lane, or a lane without crawlers would fill the stream.
 
@@ -20,7 +21,7 @@ use std::{
 
 use domain::Lane;
 use mesh::Shutdown;
-use queue::Bus;
+use queue::{Bus, Epoch};
 use serde::Deserialize;
 use time::OffsetDateTime;
 use tokio::time::{MissedTickBehavior, interval};
@@ -36,6 +37,8 @@ use crate::{
 
 /// Less than the time for which the queue remembers the id of a message, 2 minutes.
 const REMEMBERED: Duration = Duration::from_secs(100);
+/// By how much the clock of the queue may be behind ours. Less than the time for which it remembers ids.
+const SKEW: Duration = Duration::from_secs(60);
 /// How long the state of a round may be waited for.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -72,7 +75,9 @@ pub(crate) struct Reconciler {
 struct Suspects {
     /// Those dispatched before this.
     before: OffsetDateTime,
-    /// Those dispatched after this are sent even if their lane has messages.
+    /// Those dispatched before this are sent even if their lane has messages.
+    lost_before: OffsetDateTime,
+    /// And those dispatched after this.
     certain_after: Option<OffsetDateTime>,
     /// Lanes that were not looked at yet.
     lanes: Vec<Lane>,
@@ -81,34 +86,33 @@ struct Suspects {
 impl Reconciler {
     /// Reconciles until the shutdown begins.
     pub(crate) async fn run(self, shutdown: Shutdown) {
-        let mut ready = self.bus.ready();
+        let mut epochs = self.bus.epochs();
         let mut round = interval(self.config.interval);
         let mut look = interval(LOOK);
         round.set_missed_tick_behavior(MissedTickBehavior::Delay);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut connected = false;
-        let mut first = true;
+        let mut seen = Epoch::default();
         let mut suspects: Option<Suspects> = None;
         loop {
             tokio::select! {
                 () = shutdown.begun() => return,
-                changed = ready.changed() => if changed.is_err() { return },
+                changed = epochs.changed() => if changed.is_err() { return },
                 _ = look.tick(), if suspects.is_some() => {}
                 _ = round.tick() => {
                     self.verify().await;
-                    if connected {
+                    if seen.number > 0 {
                         self.log(self.rescue_overdue().await);
                     }
                     // Another process may have left work behind.
                     self.hub.work();
                 }
             }
-            let now = ready.borrow_and_update().is_ok();
-            if now && !connected {
-                suspects = Some(Suspects::now(std::mem::take(&mut first)));
+            let epoch = *epochs.borrow_and_update();
+            if epoch != seen {
+                suspects = Some(Suspects::of(epoch, seen, suspects.as_ref(), mesh::clock::now()));
+                seen = epoch;
             }
-            connected = now;
-            if connected && let Some(list) = &mut suspects {
+            if let Some(list) = &mut suspects {
                 self.log(self.resend(list).await);
                 if list.lanes.is_empty() {
                     suspects = None;
@@ -130,12 +134,10 @@ impl Reconciler {
                 suspects.lanes.push(lane);
                 continue;
             };
-            let after = match (backlog, suspects.certain_after) {
-                (0, _) => OffsetDateTime::UNIX_EPOCH,
-                (_, Some(after)) => after,
-                (_, None) => continue,
-            };
-            let pages = self.store.out(lane, after, suspects.before, self.queue_depth * 2).await?;
+            let mut pages = Vec::new();
+            for (after, before) in suspects.times(backlog == 0) {
+                pages.extend(self.store.out(lane, after, before, self.queue_depth * 2).await?);
+            }
             let sent = publish(&self.bus, &pages).await;
             let resent = sent.iter().filter(|result| result.is_ok()).count();
             if resent > 0 {
@@ -201,9 +203,64 @@ impl Reconciler {
 }
 
 impl Suspects {
-    fn now(first: bool) -> Self {
-        let before = mesh::clock::now();
-        let certain_after = first.then(|| before - REMEMBERED);
-        Self { before, certain_after, lanes: Lane::ALL.to_vec() }
+    /// What to look at after a connection; `open` are those of the connection before that were not looked at yet.
+    fn of(epoch: Epoch, seen: Epoch, open: Option<&Self>, now: OffsetDateTime) -> Self {
+        let created = epoch.work_created.unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let lost_before = if epoch.rollbacks > seen.rollbacks { now } else { now.min(created + SKEW) };
+        let first = (seen.number == 0).then(|| now - REMEMBERED);
+        Self {
+            before: now,
+            lost_before: open.map_or(lost_before, |open| open.lost_before.max(lost_before)),
+            certain_after: first.or(open.and_then(|open| open.certain_after)),
+            lanes: Lane::ALL.to_vec(),
+        }
+    }
+
+    /// Between which times what was dispatched may be lost, if its lane is empty or not.
+    fn times(&self, empty: bool) -> Vec<(OffsetDateTime, OffsetDateTime)> {
+        let start = OffsetDateTime::UNIX_EPOCH;
+        if empty {
+            return vec![(start, self.before)];
+        }
+        // The two must not overlap: each page is sent once.
+        let after = self.certain_after.map(|after| (after.max(self.lost_before), self.before));
+        [(start, self.lost_before)].into_iter().chain(after).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> OffsetDateTime {
+        OffsetDateTime::UNIX_EPOCH + time::Duration::seconds(second)
+    }
+
+    fn epoch(number: u64, created: i64, rollbacks: u64) -> Epoch {
+        Epoch { number, work_created: Some(at(created)), rollbacks }
+    }
+
+    #[test]
+    fn what_is_older_than_the_store_of_the_queue_is_lost_even_if_the_lane_has_messages() {
+        let wiped = Suspects::of(epoch(2, 1000, 0), epoch(1, 10, 0), None, at(1001));
+        assert_eq!(wiped.times(false), [(at(0), at(1001))]);
+        let kept = Suspects::of(epoch(2, 10, 0), epoch(1, 10, 0), None, at(1001));
+        assert_eq!(kept.times(false), [(at(0), at(70))]);
+        assert_eq!(kept.times(true), [(at(0), at(1001))]);
+    }
+
+    #[test]
+    fn a_store_that_was_rolled_back_may_have_lost_anything() {
+        let rolled = Suspects::of(epoch(2, 10, 1), epoch(1, 10, 0), None, at(1001));
+        assert_eq!(rolled.times(false), [(at(0), at(1001))]);
+        // A second connection before anything was looked at forgets nothing.
+        let again = Suspects::of(epoch(3, 10, 1), epoch(2, 10, 1), Some(&rolled), at(1002));
+        assert_eq!(again.times(false), [(at(0), at(1001))]);
+    }
+
+    #[test]
+    fn at_start_what_was_dispatched_a_moment_ago_is_sent_again() {
+        let first = Suspects::of(epoch(1, 10, 0), Epoch::default(), None, at(1001));
+        assert_eq!(first.times(false), [(at(0), at(70)), (at(901), at(1001))]);
     }
 }

@@ -1,12 +1,15 @@
 //! Servers that are away, killed, wiped or set up otherwise.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use async_nats::jetstream::{self, stream};
 use bytes::Bytes;
 use domain::Lane;
 use futures::StreamExt;
-use queue::{Bus, Delivery, Error, server::NatsServer};
+use queue::{Bus, Delivery, Epoch, Error, server::NatsServer};
 
 use crate::support::{Nats, PATIENCE, eventually, nothing, on_each_server, ready, take, texts, work};
 
@@ -45,11 +48,15 @@ async fn a_wiped_server_is_set_up_again() {
         let mut outcomes = nats.bus.outcomes("job");
         assert_eq!(outcomes.pull(10, Duration::from_secs(5)).await.unwrap().len(), 1);
         let mut puller = nats.bus.pull(Lane::Http);
+        let before = *nats.bus.epochs().borrow();
 
         nats.server.kill().await.unwrap();
         std::fs::remove_dir_all(nats.server.store_dir()).unwrap();
         nats.server.restart().await.unwrap();
 
+        let after = next_epoch(&nats.bus, before).await;
+        assert!(after.work_created > before.work_created, "{before:?} {after:?}");
+        assert_eq!(after.rollbacks, before.rollbacks + 1);
         eventually(async || nats.bus.publish_work(work("new")).await).await;
         eventually(async || nats.bus.publish_outcome("new".into(), Bytes::from_static(b"new")).await).await;
         let found = eventually(async || some(puller.pull(10).await)).await;
@@ -58,6 +65,44 @@ async fn a_wiped_server_is_set_up_again() {
         assert_eq!(texts(&found), ["new"]);
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_store_that_was_rolled_back_is_noticed() {
+    on_each_server(async |mut nats| {
+        nats.bus.publish_work(work("kept")).await.unwrap();
+        nats.server.kill().await.unwrap();
+        let older = nats.dir.path().join("older");
+        copy(&nats.server.store_dir(), &older);
+        let first = *nats.bus.epochs().borrow();
+        nats.server.restart().await.unwrap();
+        let before = next_epoch(&nats.bus, first).await;
+        assert_eq!(before, Epoch { number: before.number, ..first }, "a restart forgets nothing");
+        ready(&nats.bus).await;
+        nats.bus.publish_work(work("forgotten")).await.unwrap();
+
+        nats.server.kill().await.unwrap();
+        std::fs::remove_dir_all(nats.server.store_dir()).unwrap();
+        std::fs::rename(&older, nats.server.store_dir()).unwrap();
+        nats.server.restart().await.unwrap();
+        let after = next_epoch(&nats.bus, before).await;
+        assert_eq!((after.work_created, after.rollbacks), (before.work_created, before.rollbacks + 1));
+        ready(&nats.bus).await;
+        nats.bus.publish_work(work("new")).await.unwrap();
+        assert_eq!(texts(&take(&mut nats.bus.pull(Lane::Http), 2).await), ["kept", "new"]);
+    })
+    .await;
+}
+
+async fn next_epoch(bus: &Bus, before: Epoch) -> Epoch {
+    let mut epochs = bus.epochs();
+    let next = epochs.wait_for(|epoch| epoch.number > before.number);
+    *tokio::time::timeout(PATIENCE, next).await.unwrap().unwrap()
+}
+
+fn copy(from: &Path, to: &Path) {
+    let done = std::process::Command::new("cp").arg("-a").args([from, to]).status().unwrap();
+    assert!(done.success());
 }
 
 #[tokio::test]
