@@ -246,8 +246,10 @@ impl Progress {
         let error = navigation.error.as_deref()?;
         let shown_before = self.navigations.iter().rev().skip(1).any(|before| before.committed);
         let aborted = error == "net::ERR_ABORTED";
-        // The body of a document that is already shown may break off.
-        (!(aborted && shown_before) && navigation.parsed.is_none()).then_some(error)
+        // The body of a document that is already shown may break off. Without a response, what was parsed is the browser's own
+        // error page, which may be told of before the error itself.
+        let shown = navigation.parsed.is_some() && navigation.response.is_some();
+        (!(aborted && shown_before) && !shown).then_some(error)
     }
 
     /// The response of the document that is shown.

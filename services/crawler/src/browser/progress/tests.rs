@@ -171,3 +171,17 @@ fn a_crash_is_noticed() {
     assert!(!page.progress.crashed());
     assert!(page.at(0, Event::Crashed).progress.crashed());
 }
+
+#[test]
+fn the_browsers_own_error_page_does_not_hide_the_error() {
+    let mut page = Page::new();
+    page.at(0, document("L", "https://a/", false)).at(1, lifecycle("L", "init"));
+    page.at(2, lifecycle("L", "DOMContentLoaded")).at(3, lifecycle("L", "load"));
+    page.at(4, failed("L", "net::ERR_TUNNEL_CONNECTION_FAILED"));
+    assert_eq!(page.progress.error(), Some("net::ERR_TUNNEL_CONNECTION_FAILED"));
+
+    let mut page = Page::new();
+    page.at(0, document("L", "https://a/", false)).at(1, response("L", 200));
+    page.at(2, lifecycle("L", "DOMContentLoaded")).at(3, failed("L", "net::ERR_CONNECTION_RESET"));
+    assert_eq!(page.progress.error(), None, "it is shown, though its body broke off");
+}
