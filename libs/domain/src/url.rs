@@ -100,6 +100,17 @@ impl PageUrl {
         self.0.host_str().unwrap_or_default()
     }
 
+    /// What politeness counts as one server: the host, with the port unless it is 80 or 443. `http` and `https` of a site are
+    /// one server, a test server at another port is another. At most 260 bytes.
+    #[must_use]
+    pub fn host_key(&self) -> String {
+        let host = self.host().trim_end_matches('.');
+        match self.0.port_or_known_default() {
+            None | Some(80 | 443) => host.to_owned(),
+            Some(port) => format!("{host}:{port}"),
+        }
+    }
+
     /// The form that decides whether two URLs are the same page: no fragment, no default port, host in lower case.
     #[must_use]
     pub fn canonical(&self) -> String {

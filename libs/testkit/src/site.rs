@@ -1,6 +1,11 @@
 //! A small website to crawl, on loopback, that counts its visitors and can misbehave.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Router,
@@ -28,12 +33,15 @@ pub enum Answer {
     Bytes(&'static str, Vec<u8>),
     /// The head of an answer, and then nothing.
     Hang,
+    /// Text with this status and these headers, for so many visits; then 200 with an ordinary page.
+    Refuse(u32, u16, Vec<(&'static str, String)>),
 }
 
 #[derive(Default)]
 struct Shared {
     answers: Mutex<HashMap<String, Answer>>,
     hits: Mutex<HashMap<String, u32>>,
+    visits: Mutex<Vec<(String, Instant)>>,
 }
 
 /// A running website. `/p/{number}` is always a page; other paths answer what they were given, else 404.
@@ -91,6 +99,13 @@ impl Site {
         self.shared.hits.lock().get(path).copied().unwrap_or_default()
     }
 
+    /// When each path was visited, in the order of the visits; robots.txt is left out.
+    #[must_use]
+    pub fn visits(&self) -> Vec<(String, Instant)> {
+        let visits = self.shared.visits.lock();
+        visits.iter().filter(|(path, _)| path != "/robots.txt").cloned().collect()
+    }
+
     /// Visits of all paths so far.
     #[must_use]
     pub fn all_hits(&self) -> u32 {
@@ -106,6 +121,7 @@ impl Drop for Site {
 
 async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response<Body> {
     let path = request.uri().path().to_owned();
+    shared.visits.lock().push((path.clone(), Instant::now()));
     let visit = {
         let mut hits = shared.hits.lock();
         let hits = hits.entry(path.clone()).or_default();
@@ -134,6 +150,16 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
             response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
             response
         }
+        Some(Answer::Refuse(times, status, headers)) if visit <= times => {
+            let mut response = html_response(status, "<p>not now</p>".into());
+            for (name, value) in headers {
+                if let Ok(value) = value.parse() {
+                    response.headers_mut().insert(name, value);
+                }
+            }
+            response
+        }
+        Some(Answer::Refuse(..)) => html_response(200, page(0)),
         Some(Answer::Hang) => std::future::pending().await,
         None => match path.strip_prefix("/p/").and_then(|number| number.parse::<u32>().ok()) {
             Some(number) => html_response(200, page(number)),

@@ -37,6 +37,8 @@ pub(crate) struct Fetched {
     pub(crate) content_type: Option<String>,
     /// The content, decompressed; in the browser lane the page as it was rendered.
     pub(crate) body: Bytes,
+    /// From the request to the head of the answer. `None`: not known.
+    pub(crate) latency: Option<std::time::Duration>,
     /// Bytes received.
     pub(crate) wire_bytes: u64,
     /// PNG of the viewport.
@@ -107,6 +109,7 @@ impl Fetch for Http {
             headers: fetched.headers,
             content_type: fetched.content_type,
             body: fetched.body,
+            latency: Some(fetched.timings.head),
             wire_bytes: fetched.wire_bytes,
             screenshot: None,
         })

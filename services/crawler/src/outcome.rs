@@ -1,5 +1,7 @@
 //! How the work on one page went, as the ledger is told.
 
+use std::time::Duration;
+
 use api::crawler::v1 as pb;
 use api::job::v1::page;
 use domain::{Lane, Verdict};
@@ -20,11 +22,26 @@ pub(crate) struct Outcome {
     pub(crate) wire_bytes: u64,
     /// Whether the result service keeps a document of it.
     pub(crate) stored: bool,
+    /// What the work showed of the site.
+    pub(crate) visit: Visit,
+}
+
+/// What the work on a page showed of its site.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Visit {
+    /// When the page was asked for; `None`: it was not.
+    pub(crate) start: Option<OffsetDateTime>,
+    /// From the request to the head of the answer; `None`: there was none, or it is not known.
+    pub(crate) latency: Option<Duration>,
+    /// The pause that robots.txt asks for, zero for none; `None`: it was not asked.
+    pub(crate) crawl_delay: Option<Duration>,
+    /// Whether the site asked to slow down.
+    pub(crate) throttled: bool,
 }
 
 impl From<Judgement> for Outcome {
     fn from(judgement: Judgement) -> Self {
-        Self { judgement, http_status: None, wire_bytes: 0, stored: false }
+        Self { judgement, http_status: None, wire_bytes: 0, stored: false, visit: Visit::default() }
     }
 }
 
@@ -58,12 +75,15 @@ impl Outcome {
             detail: self.judgement.detail.to_string(),
             http_status: self.http_status.map(i32::from),
             lane: self::lane(lane).into(),
-            start_time: Some(timestamp(start)),
+            start_time: Some(timestamp(self.visit.start.unwrap_or(start))),
             end_time: Some(timestamp(end)),
             wire_bytes: i64::try_from(self.wire_bytes).unwrap_or(i64::MAX),
             crashes: task.crashes,
             stored: self.stored,
             retry_after_seconds: wait,
+            latency: self.visit.latency.and_then(duration),
+            crawl_delay: self.visit.crawl_delay.and_then(duration),
+            throttled: self.visit.throttled,
         }
     }
 }
@@ -112,6 +132,10 @@ pub(crate) fn verdict(verdict: Verdict) -> page::Verdict {
         Verdict::Poison => Wire::Poison,
         Verdict::Infra => Wire::Infra,
     }
+}
+
+fn duration(duration: Duration) -> Option<prost_types::Duration> {
+    prost_types::Duration::try_from(duration).ok()
 }
 
 /// A point in time on the wire.

@@ -20,7 +20,7 @@ use crate::classify::{self, Judgement};
 use crate::extraction::{self, Extractor};
 use crate::fetch::{Fetch, Fetched, Order};
 use crate::metrics;
-use crate::outcome::{self, Outcome};
+use crate::outcome::{self, Outcome, Visit};
 use crate::spec::{self, Spec, Specs};
 use crate::store::{self, Parcel, Results};
 use crate::task::Task;
@@ -71,15 +71,16 @@ impl Bench {
             Err(error @ spec::Error::Away) => return Some(Judgement::infra(error.to_string()).into()),
         };
         let started = mesh::clock::now();
-        let read = match self.read_in_time(task, &spec).await {
-            Ok(read) => read,
-            Err(judgement) => return Some(judgement.into()),
+        let visit = Mutex::new(Visit::default());
+        let outcome = match self.read_in_time(task, &spec, &visit).await {
+            Ok(read) => self.keep(task, &spec, read, started).await,
+            Err(judgement) => judgement.into(),
         };
-        Some(self.keep(task, &spec, read, started).await)
+        Some(Outcome { visit: *visit.lock(), ..outcome })
     }
 
     /// Fetches and extracts within the page's deadline.
-    async fn read_in_time(&self, task: &Task, spec: &Spec) -> Result<Read, Judgement> {
+    async fn read_in_time(&self, task: &Task, spec: &Spec, visit: &Mutex<Visit>) -> Result<Read, Judgement> {
         let deadline = Instant::now() + spec.page_timeout;
         let order = Order { job: task.job, url: task.url.clone(), screenshot: spec.screenshot, deadline };
         let stage = Mutex::new(match self.lane {
@@ -88,9 +89,15 @@ impl Bench {
         });
         let work = async {
             if spec.respect_robots {
-                self.ask_robots(task).instrument(info_span!("robots")).await?;
+                self.ask_robots(task, visit).instrument(info_span!("robots")).await?;
             }
+            visit.lock().start = Some(mesh::clock::now());
             let fetched = self.fetch(&order).await?;
+            {
+                let mut visit = visit.lock();
+                visit.latency = fetched.latency;
+                visit.throttled = matches!(fetched.status, 429 | 503);
+            }
             *stage.lock() = "extract";
             self.read(fetched, spec).instrument(info_span!("extract")).await
         };
@@ -100,11 +107,16 @@ impl Bench {
 
     /// Asks whether the site lets us. A site that cannot be reached is not asked further: the fetch of the page fails for
     /// the same reason, and names it.
-    async fn ask_robots(&self, task: &Task) -> Result<(), Judgement> {
+    async fn ask_robots(&self, task: &Task, visit: &Mutex<Visit>) -> Result<(), Judgement> {
         match self.robots.allowed(&task.url).await {
-            Access::Allowed { .. } | Access::Unreachable { answered: false, .. } => Ok(()),
+            Access::Allowed { crawl_delay } => {
+                visit.lock().crawl_delay = Some(crawl_delay.unwrap_or_default());
+                Ok(())
+            }
+            Access::Unreachable { answered: false, .. } => Ok(()),
             Access::Denied { why } => Err(Judgement::done(Verdict::Robots, why)),
             Access::Unreachable { answered: true, .. } => {
+                visit.lock().throttled = true;
                 Err(Judgement::retry(Verdict::Robots, "robots.txt could not be read"))
             }
         }

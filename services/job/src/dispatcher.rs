@@ -17,7 +17,7 @@ use crate::{
     hub::Hub,
     metrics::{self, Rescue},
     publisher::publish,
-    store::{Dispatched, Held, Picked, Store},
+    store::{Dispatched, Due, Held, Picked, Store},
 };
 
 /// How often the frontier is looked at while pages wait.
@@ -26,6 +26,9 @@ const TICK: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long a publish without answer is repeated under its id; the queue remembers ids for 2 minutes.
 const REPEAT: Duration = Duration::from_secs(100);
+
+/// How often hosts are put in order.
+const TIDY: Duration = Duration::from_secs(5);
 
 /// `[dispatch]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -47,11 +50,13 @@ pub(crate) struct Dispatcher {
     served: [Option<TenantId>; Lane::ALL.len()],
     /// Pages whose publish had no answer, with the time of the first try. At most `queue_depth` a lane.
     unsure: Vec<(Dispatched, Instant)>,
+    /// When hosts were put in order last.
+    tidied: Option<Instant>,
 }
 
 impl Dispatcher {
     pub(crate) fn new(store: Store, bus: Bus, hub: Hub, config: Dispatch) -> Self {
-        Self { store, bus, hub, config, served: [None; Lane::ALL.len()], unsure: Vec::new() }
+        Self { store, bus, hub, config, served: [None; Lane::ALL.len()], unsure: Vec::new(), tidied: None }
     }
 
     /// Dispatches until the shutdown begins. A page that was marked before is published still.
@@ -94,6 +99,10 @@ impl Dispatcher {
             return Ok(Some(PAUSE));
         }
         self.store.promote(mesh::clock::now()).await?;
+        if self.tidied.is_none_or(|last| last.elapsed() >= TIDY) {
+            self.tidied = Some(Instant::now());
+            self.store.tidy_hosts(mesh::clock::now()).await?;
+        }
         let mut waiting = false;
         for &lane in Lane::ALL {
             loop {
@@ -108,7 +117,9 @@ impl Dispatcher {
                 }
             }
         }
-        let due = self.store.next_due().await?.map(|due| due - mesh::clock::now());
+        let now = mesh::clock::now();
+        let times = [self.store.next_due().await?, self.store.next_host(now).await?];
+        let due = times.into_iter().flatten().min().map(|due| due - now);
         let due = due.map(|wait| Duration::try_from(wait).unwrap_or_default().clamp(PAUSE / 50, TICK));
         Ok(due.or(waiting.then_some(TICK)))
     }
@@ -120,7 +131,8 @@ impl Dispatcher {
         if free == 0 {
             return Ok(Turn::Full);
         }
-        let picked = self.pick(lane, free).await?;
+        let mut picked = self.due(lane, free).await?;
+        picked.extend(self.pick(lane, free - picked.len()).await?);
         if picked.is_empty() {
             return Ok(Turn::Empty);
         }
@@ -138,8 +150,27 @@ impl Dispatcher {
         Ok(if sent { Turn::Some } else { Turn::Failed })
     }
 
+    /// Pages that waited for hosts whose time has come, one of each host. Those of hosts without delay go back to the
+    /// frontier.
+    async fn due(&self, lane: Lane, free: usize) -> Result<Vec<Picked>, Error> {
+        let now = mesh::clock::now();
+        let due = self.store.due_hosts(lane, now, free).await?;
+        let mut pages = Vec::with_capacity(due.len());
+        for Due { page, open } in due {
+            if open {
+                self.store.unpark(lane, &page.host, free, now).await?;
+            } else {
+                pages.push(page);
+            }
+        }
+        Ok(pages)
+    }
+
     /// The next pages of a lane: tenants in turn, from the one after the tenant served last.
     async fn pick(&mut self, lane: Lane, free: usize) -> Result<Vec<Picked>, Error> {
+        if free == 0 {
+            return Ok(Vec::new());
+        }
         let limit = self.config.tenants_per_round;
         let served = &mut self.served[lane as usize];
         let wanted = |have: usize| u64::try_from(limit - have).unwrap_or(u64::MAX);

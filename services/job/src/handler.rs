@@ -16,6 +16,7 @@ use tracing::{Span, info};
 
 use crate::{
     error::Error,
+    host::Host,
     hub::Hub,
     job::Job,
     metrics,
@@ -178,7 +179,8 @@ impl JobService for Handler {
         let (job, list) = wire::list_pages(call.tenant, request.get_ref())?;
         self.store.job(call.tenant, job).await?;
         let found = self.store.pages(job, list.filter, list.after, list.size as u64 + 1).await?;
-        let mut pages: Vec<pb::Page> = found.iter().take(list.size).map(wire::page).collect();
+        let mut pages: Vec<pb::Page> =
+            found.iter().take(list.size).map(|page| wire::page(page, call.time)).collect();
         let cut = wire::fit(&mut pages, self.answer_budget);
         let last = pages.len().checked_sub(1).map(|last| found[last].idx);
         let next_page_token = match last {
@@ -186,6 +188,18 @@ impl JobService for Handler {
             _ => String::new(),
         };
         Ok(Response::new(pb::ListPagesResponse { pages, next_page_token }))
+    }
+
+    async fn get_host(&self, request: Request<pb::GetHostRequest>) -> Reply<pb::Host> {
+        let call = mesh::call(&request)?;
+        call.require(Scope::JobsRead)?;
+        let key = wire::host_key("name", &request.get_ref().name)?;
+        let host = self.store.host(&key).await?;
+        let waiting = self.store.waiting_for(call.tenant, &key).await?;
+        let paces = self.store.paces();
+        let (pace, local) = (paces.of(&key), paces.local(&key));
+        let host = host.unwrap_or_else(|| Host::new(key, call.time));
+        Ok(Response::new(wire::host(&host, pace, local, waiting, call.time)))
     }
 
     async fn get_job_spec(&self, request: Request<pb::GetJobSpecRequest>) -> Reply<pb::JobSpec> {

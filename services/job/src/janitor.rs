@@ -27,6 +27,9 @@ pub struct Janitor {
     /// Events of ended jobs go after this.
     #[serde(with = "humantime_serde")]
     pub event_retention: Duration,
+    /// Hosts that were not visited for so long are forgotten.
+    #[serde(with = "humantime_serde")]
+    pub host_retention: Duration,
     /// Request ids are forgotten after this.
     #[serde(with = "humantime_serde")]
     pub request_id_retention: Duration,
@@ -45,6 +48,7 @@ pub(crate) async fn run(store: Store, config: Janitor, shutdown: Shutdown) {
         let ages = Ages {
             jobs: now - config.job_retention,
             events: now - config.event_retention,
+            hosts: now - config.host_retention,
             request_ids: now - config.request_id_retention,
         };
         let mut rows = 0;

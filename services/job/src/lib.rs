@@ -7,6 +7,7 @@ mod dispatcher;
 mod error;
 mod event;
 mod handler;
+mod host;
 mod hub;
 mod janitor;
 mod job;
@@ -42,14 +43,15 @@ use tokio::{
 use tracing::warn;
 
 pub use dispatcher::Dispatch;
+pub use host::{Pace, Politeness};
 pub use janitor::Janitor;
 pub use page::Retry;
 pub use reconciler::Reconcile;
 pub use settler::Settle;
 
 use crate::{
-    dispatcher::Dispatcher, handler::Handler, hub::Hub, reconciler::Reconciler, settler::Settler,
-    store::Store, wire::Rules,
+    dispatcher::Dispatcher, handler::Handler, host::Paces, hub::Hub, reconciler::Reconciler,
+    settler::Settler, store::Store, wire::Rules,
 };
 
 /// How often readiness asks the database.
@@ -77,6 +79,8 @@ pub struct Config {
     pub limits: Limits,
     /// How pages are handed out.
     pub dispatch: Dispatch,
+    /// How fast hosts are visited.
+    pub politeness: Politeness,
     /// How pages are tried again.
     pub retry: Retry,
     /// How outcomes are booked.
@@ -132,6 +136,9 @@ impl mesh::Config for Config {
         for problem in self.queue.check() {
             problems.add("queue", problem);
         }
+        for (key, problem) in self.politeness.check() {
+            problems.add(key, problem);
+        }
         let mut range = |key: &str, value: usize, least: usize, most: usize| {
             if !(least..=most).contains(&value) {
                 problems.add(key, format!("must be from {least} to {most}"));
@@ -157,7 +164,8 @@ impl mesh::Config for Config {
 
 /// Runs the job service until `node.shutdown` begins and the last call has been answered.
 pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
-    let store = Store::open(&config.database).await.context("open the job store")?;
+    let paces = Paces::new(config.politeness.clone(), config.targets.allow.clone());
+    let store = Store::open(&config.database, paces).await.context("open the job store")?;
     let bus = Bus::connect(&config.queue, "job").await.context("connect to the queue")?;
     let shutdown = node.shutdown.clone();
     let hub = Hub::default();

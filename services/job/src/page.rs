@@ -9,7 +9,10 @@ use domain::{JobId, Lane, PageId, Verdict, lane::UnknownWord};
 use serde::Deserialize;
 use time::OffsetDateTime;
 
-use crate::spec::{Render, Spec};
+use crate::{
+    host::Answer,
+    spec::{Render, Spec},
+};
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -72,6 +75,10 @@ pub(crate) struct Page {
     /// None: at once.
     pub(crate) due_time: Option<OffsetDateTime>,
     pub(crate) end_time: Option<OffsetDateTime>,
+    /// How long it waited for its host, in all.
+    pub(crate) host_wait: Duration,
+    /// Since when it waits for its host. None: it does not.
+    pub(crate) host_since: Option<OffsetDateTime>,
 }
 
 /// What a page has been through: the part that decides what comes next.
@@ -116,6 +123,8 @@ pub(crate) struct Outcome {
     pub(crate) crashes: i32,
     pub(crate) stored: bool,
     pub(crate) retry_after: Option<Duration>,
+    /// What it says about the host.
+    pub(crate) answer: Answer,
 }
 
 /// What becomes of a page.

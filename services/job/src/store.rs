@@ -4,6 +4,7 @@
 //! so that sums, pages and events never disagree; what a caller reads is limited to its tenant.
 
 mod dispatch;
+mod hosts;
 mod log;
 mod migration;
 mod read;
@@ -17,15 +18,18 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use domain::{JobId, TenantId};
 use sea_orm::{DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, prelude::*};
 use store::Db;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{error::Error, job::Job};
+use crate::{error::Error, host::Paces, job::Job};
 
 pub(crate) use dispatch::{Dispatched, Held, Picked};
+pub(crate) use hosts::Due;
 pub(crate) use log::Entry;
 pub(crate) use settle::Settled;
 pub(crate) use sweep::Ages;
@@ -34,12 +38,19 @@ pub(crate) use sweep::Ages;
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     db: Db,
+    /// How fast hosts are visited.
+    paces: Arc<Paces>,
 }
 
 impl Store {
     /// Opens the database and brings its tables up to date.
-    pub(crate) async fn open(config: &store::Config) -> Result<Self, store::Error> {
-        Ok(Self { db: Db::open::<migration::Migrator>(config).await? })
+    pub(crate) async fn open(config: &store::Config, paces: Paces) -> Result<Self, store::Error> {
+        Ok(Self { db: Db::open::<migration::Migrator>(config).await?, paces: Arc::new(paces) })
+    }
+
+    /// How fast hosts are visited.
+    pub(crate) fn paces(&self) -> &Paces {
+        &self.paces
     }
 
     /// Whether the database answers.

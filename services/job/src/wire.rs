@@ -2,6 +2,7 @@
 //!
 //! Promises: nothing from the network is trusted. Every violation of a request is found, with the path of its field.
 
+mod host;
 mod list;
 mod queue;
 mod reply;
@@ -14,8 +15,10 @@ use std::time::Duration;
 
 use domain::{JobId, id::IdError};
 use mesh::Violations;
+use time::OffsetDateTime;
 use tonic::Status;
 
+pub(crate) use host::{host, host_key};
 pub(crate) use list::{list_jobs, list_pages, page_size};
 pub(crate) use queue::{encode_task, read_outcome};
 pub(crate) use reply::{Headers, config, entry, event, fit, job, page};
@@ -46,6 +49,12 @@ pub(crate) fn violation(field: &str, reason: &'static str, description: impl Int
 /// Reads a position in a log.
 pub(crate) fn after(field: &str, after: i64) -> Result<i64, Status> {
     if after < 0 { Err(violation(field, "OUT_OF_RANGE", "must not be negative")) } else { Ok(after) }
+}
+
+/// Reads a point in time. None: there is no such.
+fn read_timestamp(timestamp: prost_types::Timestamp) -> Option<OffsetDateTime> {
+    let nanos = u64::try_from(timestamp.nanos).ok().filter(|nanos| *nanos < 1_000_000_000)?;
+    Some(OffsetDateTime::from_unix_timestamp(timestamp.seconds).ok()? + Duration::from_nanos(nanos))
 }
 
 /// Reads how long a caller waits for a job to finish, 0 to 60 s.

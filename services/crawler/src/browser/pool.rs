@@ -198,6 +198,8 @@ impl Fetch for Pool {
             headers: shown.response.headers,
             content_type: Some(shown.body_type).filter(|kind| !kind.is_empty()),
             body: Bytes::from(shown.body),
+            // Rendering says little about how the site answers.
+            latency: None,
             wire_bytes: shown.bytes,
             screenshot: shown.screenshot,
         })

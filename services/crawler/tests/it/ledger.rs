@@ -72,6 +72,9 @@ impl JobService for Ledger {
     async fn list_pages(&self, _: Request<job::ListPagesRequest>) -> Reply<job::ListPagesResponse> {
         not_here()
     }
+    async fn get_host(&self, _: Request<job::GetHostRequest>) -> Reply<job::Host> {
+        not_here()
+    }
     async fn list_events(&self, _: Request<job::ListEventsRequest>) -> Reply<job::ListEventsResponse> {
         not_here()
     }

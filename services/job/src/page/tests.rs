@@ -47,6 +47,7 @@ pub(crate) fn outcome(kind: Kind, verdict: Option<Verdict>) -> Outcome {
         crashes: 0,
         stored: false,
         retry_after: None,
+        answer: Answer::default(),
     }
 }
 

@@ -7,14 +7,22 @@ use sea_orm::{DatabaseTransaction, QueryResult};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Store, lock, log, row, settle, sql};
-use crate::{error::Error, job::Job};
+use super::{Store, hosts, lock, log, row, settle, sql};
+use crate::{
+    error::Error,
+    host::{Admission, Paces},
+    job::Job,
+};
 
-/// A page that may be dispatched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A page that may be dispatched, if its host is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Picked {
     pub(crate) page: PageId,
     pub(crate) job: JobId,
+    pub(crate) tenant: TenantId,
+    pub(crate) host: String,
+    /// Whether it waited for its host.
+    pub(crate) parked: bool,
 }
 
 /// A page that was marked as running; what its task says.
@@ -55,6 +63,8 @@ pub(crate) struct Held {
 pub(crate) struct Turn {
     /// The pages, in the order in which they were picked.
     pub(crate) pages: Vec<Dispatched>,
+    /// Pages that wait for their host from now on.
+    pub(crate) parked: usize,
     /// Jobs that started.
     pub(crate) started: Vec<JobId>,
     /// Whether the webhook service has something to read.
@@ -62,7 +72,7 @@ pub(crate) struct Turn {
 }
 
 /// What pages of the frontier look like; the words of the partial index.
-const FRONTIER: &str = "state = 'pending' AND due_time IS NULL";
+const FRONTIER: &str = "state = 'pending' AND due_time IS NULL AND host_since IS NULL";
 
 impl Store {
     /// Puts pages whose back-off is over into the frontier.
@@ -112,7 +122,8 @@ impl Store {
                SELECT (SELECT tenant FROM page WHERE {FRONTIER} AND lane = $1 AND tenant > $2 ORDER BY tenant LIMIT 1)
                UNION ALL
                SELECT (SELECT p.tenant FROM page p
-                       WHERE p.state = 'pending' AND p.due_time IS NULL AND p.lane = $1 AND p.tenant > t.tenant
+                       WHERE p.state = 'pending' AND p.due_time IS NULL AND p.host_since IS NULL
+                       AND p.lane = $1 AND p.tenant > t.tenant
                        ORDER BY p.tenant LIMIT 1)
                FROM t WHERE t.tenant IS NOT NULL)
              SELECT tenant FROM t WHERE tenant IS NOT NULL LIMIT $3"
@@ -132,25 +143,22 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Picked>, Error> {
         let text = format!(
-            "SELECT id, job_id FROM page WHERE {FRONTIER} AND lane = $1 AND tenant = $2 \
+            "SELECT id, job_id, tenant, host FROM page WHERE {FRONTIER} AND lane = $1 AND tenant = $2 \
              ORDER BY priority, job_id, idx LIMIT $3"
         );
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let values = vec![lane.as_str().into(), tenant.0.into(), limit.into()];
         let rows = sql::query(self.db.read(), &text, values).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(Picked { page: PageId(row.try_get_by_index(0)?), job: JobId(row.try_get_by_index(1)?) })
-            })
-            .collect()
+        rows.iter().map(|row| Ok(Picked { parked: false, ..picked(row)? })).collect()
     }
 
-    /// Marks picked pages as running, each with a new dispatch number. Pages that are no longer pending are left out.
+    /// Marks picked pages as running, each with a new dispatch number. Pages that are no longer pending are left out, and
+    /// so are those whose host is not due: they wait for it, outside the frontier.
     pub(crate) async fn dispatch(&self, picked: &[Picked], now: OffsetDateTime) -> Result<Turn, Error> {
         if picked.is_empty() {
             return Ok(Turn::default());
         }
-        self.db.write(async |txn| dispatch(txn, picked, now).await).await
+        self.db.write(async |txn| dispatch(txn, picked, &self.paces, now).await).await
     }
 
     /// Pages of a lane that were dispatched before `before` and have no outcome, oldest first.
@@ -204,29 +212,21 @@ impl Store {
     }
 }
 
-async fn dispatch(txn: &DatabaseTransaction, picked: &[Picked], now: OffsetDateTime) -> Result<Turn, Error> {
+async fn dispatch(
+    txn: &DatabaseTransaction,
+    picked: &[Picked],
+    paces: &Paces,
+    now: OffsetDateTime,
+) -> Result<Turn, Error> {
     let ids: Vec<Uuid> = picked.iter().map(|picked| picked.job.0).collect();
     let mut jobs: BTreeMap<Uuid, Job> =
         lock(txn, &ids).await?.into_iter().map(|job| (job.id.0, job)).collect();
-    let mut marked = HashMap::with_capacity(picked.len());
-    for piece in sql::pieces(picked) {
-        let text = format!(
-            "UPDATE page SET state = 'running', dispatch_seq = dispatch_seq + 1, dispatch_time = $1 \
-             WHERE state = 'pending' AND id IN ({}) RETURNING id, job_id, tenant, dispatch_seq, url, lane, \
-             lane_reason, priority, attempts, crashes",
-            sql::row(2, piece.len())
-        );
-        let ids = piece.iter().map(|picked| picked.page.0.into());
-        let values = std::iter::once(sql::micros(now).into()).chain(ids).collect();
-        for row in sql::query(txn, &text, values).await? {
-            let job: Uuid = row.try_get_by_index(1)?;
-            let job =
-                jobs.get(&job).ok_or_else(|| Error::Row(format!("the job {job} of a page is missing")))?;
-            let page = dispatched(&row, job.spec_version, job.traceparent.clone())?;
-            marked.insert(page.id, page);
-        }
-    }
     let mut turn = Turn::default();
+    let admitted = admit(txn, picked, paces, now, &mut turn).await?;
+    let mut marked = mark(txn, &admitted, &jobs, now).await?;
+    let emptied: Vec<&str> =
+        admitted.iter().filter(|page| page.parked).map(|page| page.host.as_str()).collect();
+    hosts::unmark(txn, &emptied).await?;
     let mut events = Vec::new();
     for (id, job) in &mut jobs {
         let pages = marked.values().filter(|page| page.job.0 == *id).count();
@@ -242,6 +242,93 @@ async fn dispatch(txn: &DatabaseTransaction, picked: &[Picked], now: OffsetDateT
     log::append(txn, events).await?;
     turn.pages = picked.iter().filter_map(|picked| marked.remove(&picked.page)).collect();
     Ok(turn)
+}
+
+/// Asks the host of each page. Returns the pages that may start; the others wait for their host from now on.
+async fn admit<'a>(
+    txn: &DatabaseTransaction,
+    picked: &'a [Picked],
+    paces: &Paces,
+    now: OffsetDateTime,
+    turn: &mut Turn,
+) -> Result<Vec<&'a Picked>, Error> {
+    let before = hosts::lock(txn, picked.iter().map(|page| page.host.as_str()), now).await?;
+    let mut hosts = before.clone();
+    let mut running = hosts::running(txn).await?;
+    let (mut admitted, mut parked) = (Vec::with_capacity(picked.len()), Vec::new());
+    for page in picked {
+        let Some(host) = hosts.get_mut(&page.host) else { continue };
+        let running = running.entry(page.host.clone()).or_default();
+        match host.admit(*running, now, paces.of(&page.host)) {
+            Admission::Now => {
+                *running += 1;
+                if page.parked {
+                    host.served = Some(page.tenant);
+                }
+                admitted.push(page);
+            }
+            Admission::Later => {
+                host.parked = true;
+                parked.extend((!page.parked).then_some(page));
+            }
+        }
+    }
+    park(txn, &parked, now).await?;
+    turn.parked = parked.len();
+    let changed: Vec<_> = hosts.values().filter(|host| before.get(&host.key) != Some(*host)).collect();
+    hosts::save(txn, &changed, now).await?;
+    Ok(admitted)
+}
+
+async fn park(txn: &DatabaseTransaction, pages: &[&Picked], now: OffsetDateTime) -> Result<(), Error> {
+    for piece in sql::pieces(pages) {
+        let text = format!(
+            "UPDATE page SET host_since = $1 WHERE {FRONTIER} AND id IN ({})",
+            sql::row(2, piece.len())
+        );
+        let ids = piece.iter().map(|picked| picked.page.0.into());
+        sql::execute(txn, &text, std::iter::once(sql::micros(now).into()).chain(ids).collect()).await?;
+    }
+    Ok(())
+}
+
+async fn mark(
+    txn: &DatabaseTransaction,
+    picked: &[&Picked],
+    jobs: &BTreeMap<Uuid, Job>,
+    now: OffsetDateTime,
+) -> Result<HashMap<PageId, Dispatched>, Error> {
+    let mut marked = HashMap::with_capacity(picked.len());
+    for piece in sql::pieces(picked) {
+        let text = format!(
+            "UPDATE page SET state = 'running', dispatch_seq = dispatch_seq + 1, dispatch_time = $1, \
+             host_wait = host_wait + COALESCE($1 - host_since, 0), host_since = NULL \
+             WHERE state = 'pending' AND id IN ({}) RETURNING id, job_id, tenant, dispatch_seq, url, lane, \
+             lane_reason, priority, attempts, crashes",
+            sql::row(2, piece.len())
+        );
+        let ids = piece.iter().map(|picked| picked.page.0.into());
+        let values = std::iter::once(sql::micros(now).into()).chain(ids).collect();
+        for row in sql::query(txn, &text, values).await? {
+            let job: Uuid = row.try_get_by_index(1)?;
+            let job =
+                jobs.get(&job).ok_or_else(|| Error::Row(format!("the job {job} of a page is missing")))?;
+            let page = dispatched(&row, job.spec_version, job.traceparent.clone())?;
+            marked.insert(page.id, page);
+        }
+    }
+    Ok(marked)
+}
+
+/// Reads a waiting page: its id, job, tenant and host.
+pub(super) fn picked(row: &QueryResult) -> Result<Picked, Error> {
+    Ok(Picked {
+        page: PageId(row.try_get_by_index(0)?),
+        job: JobId(row.try_get_by_index(1)?),
+        tenant: TenantId(row.try_get_by_index(2)?),
+        host: row.try_get_by_index(3)?,
+        parked: true,
+    })
 }
 
 /// Reads the first ten columns that a task needs.

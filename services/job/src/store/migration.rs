@@ -6,6 +6,8 @@
 
 #![expect(elided_lifetimes_in_paths, reason = "the trait of sea-orm-migration is written so")]
 
+mod hosts;
+
 use sea_orm_migration::prelude::*;
 
 pub(super) struct Migrator;
@@ -13,7 +15,7 @@ pub(super) struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Initial)]
+        vec![Box::new(Initial), Box::new(hosts::Hosts)]
     }
 }
 

@@ -1,7 +1,7 @@
 //! Settling: a batch of outcomes in one transaction, with no statement per page.
 
 use std::{
-    collections::{BTreeMap, HashMap, hash_map::Entry},
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
     time::Duration,
 };
 
@@ -10,9 +10,10 @@ use sea_orm::{DatabaseTransaction, Value};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Store, lock, log, row, sql};
+use super::{Store, hosts, lock, log, row, sql};
 use crate::{
     error::Error,
+    host::Paces,
     job::Job,
     page::{Next, Outcome, Record, Retry, State},
 };
@@ -40,10 +41,12 @@ struct Move<'a> {
     outcome: &'a Outcome,
     record: Record,
     next: Next,
+    host: String,
 }
 
 struct Open {
     job: Uuid,
+    host: String,
     dispatch_seq: i64,
     record: Record,
 }
@@ -58,7 +61,9 @@ impl Store {
         progress_interval: Duration,
         now: OffsetDateTime,
     ) -> Result<Settled, Error> {
-        self.db.write(async |txn| settle(txn, outcomes, retry, progress_interval, now).await).await
+        self.db
+            .write(async |txn| settle(txn, outcomes, retry, progress_interval, &self.paces, now).await)
+            .await
     }
 }
 
@@ -67,6 +72,7 @@ async fn settle(
     outcomes: &[(Outcome, f64)],
     retry: &Retry,
     progress_interval: Duration,
+    paces: &Paces,
     now: OffsetDateTime,
 ) -> Result<Settled, Error> {
     let ids: Vec<Uuid> = outcomes.iter().map(|(outcome, _)| outcome.job.0).collect();
@@ -86,7 +92,7 @@ async fn settle(
             continue;
         }
         // Taken out: a second outcome of the same dispatch in this batch is stale.
-        let mut record = page.remove().record;
+        let Open { host, mut record, .. } = page.remove();
         let lane = record.lane;
         let next = retry.settle(&mut record, outcome, &job.spec, *chance);
         match next {
@@ -95,8 +101,9 @@ async fn settle(
         }
         *touched = true;
         settled.verdicts.push(Some((lane, next.verdict())));
-        moves.push(Move { outcome, record, next });
+        moves.push(Move { outcome, record, next, host });
     }
+    learn(txn, &moves, paces, now).await?;
     save_pages(txn, &moves, now).await?;
     let changed = jobs.into_values().filter_map(|(job, touched)| touched.then_some(job)).collect();
     advance(txn, changed, progress_interval, now, &mut settled).await?;
@@ -131,7 +138,7 @@ async fn running(
     let mut pages = HashMap::with_capacity(ids.len());
     for piece in sql::pieces(&sql::sorted(&ids)) {
         let text = format!(
-            "SELECT id, job_id, dispatch_seq, lane, lane_reason, attempts, infra_faults, crashes FROM page \
+            "SELECT id, job_id, dispatch_seq, lane, lane_reason, attempts, infra_faults, crashes, host FROM page \
              WHERE state = 'running' AND id IN ({})",
             sql::row(1, piece.len())
         );
@@ -145,10 +152,31 @@ async fn running(
                 crashes: row.try_get_by_index(7)?,
             };
             let (job, dispatch_seq) = (row.try_get_by_index(1)?, row.try_get_by_index(2)?);
-            pages.insert(row.try_get_by_index(0)?, Open { job, dispatch_seq, record });
+            let host = row.try_get_by_index(8)?;
+            pages.insert(row.try_get_by_index(0)?, Open { job, host, dispatch_seq, record });
         }
     }
     Ok(pages)
+}
+
+/// Tells the hosts what their pages have shown.
+async fn learn(
+    txn: &DatabaseTransaction,
+    moves: &[Move<'_>],
+    paces: &Paces,
+    now: OffsetDateTime,
+) -> Result<(), Error> {
+    let mut hosts = hosts::lock(txn, moves.iter().map(|page| page.host.as_str()), now).await?;
+    let mut changed = BTreeSet::new();
+    for page in moves {
+        if let Some(host) = hosts.get_mut(&page.host)
+            && host.learn(&page.outcome.answer, now, paces.of(&page.host))
+        {
+            changed.insert(page.host.as_str());
+        }
+    }
+    let changed: Vec<_> = changed.into_iter().filter_map(|key| hosts.get(key)).collect();
+    hosts::save(txn, &changed, now).await
 }
 
 async fn save_pages(txn: &DatabaseTransaction, moves: &[Move<'_>], now: OffsetDateTime) -> Result<(), Error> {
@@ -170,7 +198,7 @@ async fn save_pages(txn: &DatabaseTransaction, moves: &[Move<'_>], now: OffsetDa
 }
 
 fn page_values(page: &Move<'_>, now: OffsetDateTime) -> [Value; 14] {
-    let Move { outcome, record, next } = page;
+    let Move { outcome, record, next, host: _ } = page;
     let (state, verdict, due, end) = match next {
         Next::Settled(verdict) => (State::Done, Some(verdict.as_str()), None, Some(sql::micros(now))),
         Next::Again(Duration::ZERO) => (State::Pending, None, None, None),

@@ -3,6 +3,8 @@
 //! Promises: few different texts, so that each is prepared once for each connection; placeholders are `$1`, which both
 //! databases read.
 
+use std::time::Duration;
+
 use sea_orm::{ConnectionTrait, DbErr, ExecResult, QueryResult, Statement, Value};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -70,6 +72,16 @@ pub(super) fn micros(time: OffsetDateTime) -> i64 {
 pub(super) fn time(micros: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1_000)
         .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+/// A time span as the tables keep it: microseconds.
+pub(super) fn span(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// A time span of a table.
+pub(super) fn duration(micros: i64) -> Duration {
+    Duration::from_micros(micros.max(0).cast_unsigned())
 }
 
 #[cfg(test)]

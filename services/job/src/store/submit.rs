@@ -15,7 +15,7 @@ use crate::{
     spec::{FIRST_URLS, Submission},
 };
 
-/// Rows of one insert; with 22 columns it stays below SQLite's 32 766 values.
+/// Rows of one insert; with 24 columns it stays below SQLite's 32 766 values.
 const INSERT: usize = 500;
 /// Two calls with one request id race at most once; more is a fault.
 const RACES: usize = 3;
@@ -125,7 +125,7 @@ fn pending(job: &Job, id: PageId, idx: i64, text: &str, url: &PageUrl) -> row::p
         idx: Set(idx),
         url: Set(text.to_owned()),
         url_key: Set(None),
-        host: Set(url.host().to_owned()),
+        host: Set(url.host_key()),
         lane: Set(lane.as_str().to_owned()),
         lane_reason: Set(lane_reason.to_owned()),
         priority: Set(row::rank(job.priority)),
@@ -141,6 +141,8 @@ fn pending(job: &Job, id: PageId, idx: i64, text: &str, url: &PageUrl) -> row::p
         due_time: Set(None),
         end_time: Set(None),
         stored: Set(false),
+        host_since: Set(None),
+        host_wait: Set(0),
     }
 }
 

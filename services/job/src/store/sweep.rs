@@ -14,6 +14,8 @@ pub(crate) struct Ages {
     pub(crate) jobs: OffsetDateTime,
     /// Time of events of ended jobs.
     pub(crate) events: OffsetDateTime,
+    /// Last change of hosts.
+    pub(crate) hosts: OffsetDateTime,
     /// Creation of jobs whose request id is remembered.
     pub(crate) request_ids: OffsetDateTime,
 }
@@ -29,6 +31,7 @@ impl Store {
         let events = "DELETE FROM event WHERE cursor IN (SELECT e.cursor FROM event e JOIN job j ON j.id = e.job_id \
                       WHERE e.time < $1 AND j.end_time IS NOT NULL ORDER BY e.time LIMIT $2)";
         swept += self.sweep_with(events, ages.events, limit).await?;
+        swept += self.forget_hosts(ages.hosts, batch).await?;
         Ok(swept)
     }
 

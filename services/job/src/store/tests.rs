@@ -5,14 +5,19 @@ use std::time::Duration;
 use domain::{AddressPolicy, Lane};
 
 use super::*;
-use crate::{page, wire};
+use crate::{
+    host::tests::{pace, paces},
+    page, wire,
+};
+
+mod hosts;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
 async fn stores() -> Vec<Store> {
     let mut stores = Vec::new();
     for (_, config) in store::testing::both().expect("because Postgres is installed") {
-        stores.push(Store::open(&config).await.unwrap());
+        stores.push(Store::open(&config, paces(pace())).await.unwrap());
     }
     stores
 }
@@ -63,15 +68,15 @@ async fn a_wrong_sum_is_found_and_never_saved() {
 
 #[tokio::test]
 async fn picking_does_not_walk_over_pages() {
-    let store = Store::open(&store::testing::sqlite().unwrap()).await.unwrap();
+    let store = Store::open(&store::testing::sqlite().unwrap(), paces(pace())).await.unwrap();
     submit(&store, TenantId::new(), 5).await;
     for (query, index) in [
         (
-            "SELECT id FROM page WHERE state = 'pending' AND due_time IS NULL AND lane = 'http' AND tenant = x'00' ORDER BY priority, job_id, idx LIMIT 1",
+            "SELECT id FROM page WHERE state = 'pending' AND due_time IS NULL AND host_since IS NULL AND lane = 'http' AND tenant = x'00' ORDER BY priority, job_id, idx LIMIT 1",
             "page_frontier",
         ),
         (
-            "SELECT tenant FROM page WHERE state = 'pending' AND due_time IS NULL AND lane = 'http' AND tenant > x'00' ORDER BY tenant LIMIT 1",
+            "SELECT tenant FROM page WHERE state = 'pending' AND due_time IS NULL AND host_since IS NULL AND lane = 'http' AND tenant > x'00' ORDER BY tenant LIMIT 1",
             "page_frontier",
         ),
         (

@@ -9,12 +9,15 @@ use prost::Message;
 
 use super::list::read_verdict;
 use crate::{
+    host::Answer,
     page::{Kind, Outcome},
     store::Dispatched,
 };
 
 /// Characters of a detail that the ledger keeps.
 const MAX_DETAIL: usize = 500;
+/// Longest answer time and longest Crawl-delay.
+const LONGEST: Duration = Duration::from_secs(3600);
 
 /// A message that is not an outcome. Only a bug or a newer version sends one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,7 +54,8 @@ pub(crate) fn read_outcome(payload: &[u8]) -> Result<Outcome, Garbage> {
     let verdict = page::Verdict::try_from(message.verdict).map_err(|_| Garbage("verdict"))?;
     // Postgres stores no NUL.
     let detail = message.detail.chars().filter(|c| *c != '\0').take(MAX_DETAIL).collect();
-    let retry_after = message.retry_after_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+    let retry_after = read_seconds(message.retry_after_seconds);
+    let answer = read_answer(&message);
     Ok(Outcome {
         job,
         page,
@@ -62,6 +66,30 @@ pub(crate) fn read_outcome(payload: &[u8]) -> Result<Outcome, Garbage> {
         http_status: message.http_status,
         crashes: message.crashes.max(0),
         stored: message.stored,
-        retry_after: retry_after.map(Duration::from_secs),
+        retry_after,
+        answer,
     })
+}
+
+/// What an outcome says about the host. A page that was handed back, or that we spoilt, says nothing.
+fn read_answer(message: &pb::PageOutcome) -> Answer {
+    use page_outcome::Kind::{Infra, Release};
+    if matches!(message.kind(), Infra | Release) {
+        return Answer::default();
+    }
+    let duration = |duration: Option<prost_types::Duration>| {
+        duration.and_then(|duration| Duration::try_from(duration).ok()).map(|duration| duration.min(LONGEST))
+    };
+    Answer {
+        start_time: message.start_time.and_then(super::read_timestamp),
+        answered: message.http_status.is_some(),
+        latency: duration(message.latency),
+        crawl_delay: duration(message.crawl_delay),
+        throttled: message.throttled,
+        retry_after: read_seconds(message.retry_after_seconds),
+    }
+}
+
+fn read_seconds(seconds: Option<i32>) -> Option<Duration> {
+    seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs)
 }

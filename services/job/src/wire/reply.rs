@@ -1,5 +1,7 @@
 //! Domain to protobuf.
 
+use std::time::Duration;
+
 use api::job::v1::{self as pb, crawl_config, webhook_target};
 use domain::{Lane, Priority, Verdict, id::page_name};
 use prost::Message;
@@ -44,7 +46,9 @@ pub(crate) fn job(job: &Job, headers: Headers) -> pb::Job {
 }
 
 /// A line of the ledger.
-pub(crate) fn page(page: &Page) -> pb::Page {
+pub(crate) fn page(page: &Page, now: OffsetDateTime) -> pb::Page {
+    let since = page.host_since.filter(|_| page.state == page::State::Pending);
+    let waits = since.and_then(|since| Duration::try_from(now - since).ok()).unwrap_or_default();
     pb::Page {
         name: page_name(page.job, page.id),
         url: page.url.clone(),
@@ -67,6 +71,8 @@ pub(crate) fn page(page: &Page) -> pb::Page {
         infra_faults: page.infra_faults,
         due_time: page.due_time.map(timestamp),
         end_time: page.end_time.map(timestamp),
+        host_wait: prost_types::Duration::try_from(page.host_wait + waits).ok(),
+        host_wait_time: since.map(timestamp),
     }
 }
 
@@ -173,7 +179,7 @@ fn verdict(verdict: Verdict) -> pb::page::Verdict {
         .unwrap_or(pb::page::Verdict::Unspecified)
 }
 
-fn timestamp(time: OffsetDateTime) -> prost_types::Timestamp {
+pub(super) fn timestamp(time: OffsetDateTime) -> prost_types::Timestamp {
     // Nanoseconds of a second always fit.
     let nanos = i32::try_from(time.nanosecond()).unwrap_or_default();
     prost_types::Timestamp { seconds: time.unix_timestamp(), nanos }

@@ -70,7 +70,8 @@ impl Bench {
         let mut text = format!(
             "server.listen = \"{addr}\"\nserver.grace = \"2s\"\ndatabase.url = \"{database}\"\nqueue.url = \"{}\"\n\
              retry.base = \"20ms\"\nretry.infra_base = \"20ms\"\nsettle.progress_interval = \"0s\"\n\
-             reconcile.interval = \"200ms\"\nreconcile.lost_after = \"500ms\"\n",
+             reconcile.interval = \"200ms\"\nreconcile.lost_after = \"500ms\"\n\
+             politeness.local_hosts = [\"example.com\"]\n",
             nats.url()
         );
         for (key, value) in settings {

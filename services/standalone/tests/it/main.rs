@@ -6,6 +6,7 @@ mod cli;
 mod crawl4ai;
 mod faults;
 mod flow;
+mod polite;
 mod render;
 mod trace;
 mod watch;

@@ -5,7 +5,11 @@ use domain::{JobId, PageId};
 use sea_orm::entity::prelude::*;
 
 use super::read;
-use crate::{error::Error, page::Page, store::sql::time};
+use crate::{
+    error::Error,
+    page::Page,
+    store::sql::{duration, time},
+};
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "page")]
@@ -34,6 +38,9 @@ pub struct Model {
     pub due_time: Option<i64>,
     pub end_time: Option<i64>,
     pub stored: bool,
+    /// Not NULL: a pending page that waits for its host since then.
+    pub host_since: Option<i64>,
+    pub host_wait: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -60,6 +67,8 @@ impl TryFrom<Model> for Page {
             infra_faults: row.infra_faults,
             due_time: row.due_time.map(time),
             end_time: row.end_time.map(time),
+            host_wait: duration(row.host_wait),
+            host_since: row.host_since.map(time),
         })
     }
 }
