@@ -1,9 +1,10 @@
 //! The dispatcher: keeps a few pages of each lane in the queue and the backlog in the database.
 //!
-//! Promises: a lane never has more than `queue_depth` pages out; tenants take turns, so that a large job of one does not
-//! delay a small job of another; while the queue is away nothing is dispatched and nothing is lost.
+//! Promises: a lane never has more than `queue_depth` pages out; free places go to the tenant with the fewest pages out, then
+//! by priority, then to its jobs in turn, and the first pages of a tenant go before those of others in the queue, so that a
+//! large job of one does not delay a small job of another; while the queue is away nothing is dispatched and nothing is lost.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use domain::{Lane, TenantId};
 use mesh::Shutdown;
@@ -14,16 +15,21 @@ use tracing::{debug, info, warn};
 
 use crate::{
     error::Error,
+    fair::Places,
     hub::Hub,
     metrics::{self, Rescue},
     publisher::publish,
-    store::{Dispatched, Due, Held, Picked, Store},
+    store::{Dispatched, Due, Held, Picked, Store, Turns},
 };
 
 /// How often the frontier is looked at while pages wait.
 const TICK: Duration = Duration::from_secs(1);
 /// Pause after a failure of the queue or the store.
 const PAUSE: Duration = Duration::from_millis(500);
+/// Hosts with waiting pages that one turn looks at, at least.
+const HOSTS: usize = 64;
+/// A host whose page found no place is looked at again after this, behind others.
+const DEFER: Duration = Duration::from_millis(250);
 /// How long a publish without answer is repeated under its id; the queue remembers ids for 2 minutes.
 const REPEAT: Duration = Duration::from_secs(100);
 
@@ -38,6 +44,8 @@ pub struct Dispatch {
     pub queue_depth: usize,
     /// Tenants that share one round.
     pub tenants_per_round: usize,
+    /// The share of `queue_depth` that one tenant alone may not fill.
+    pub reserved_share: f64,
 }
 
 /// The loop and what it remembers.
@@ -48,6 +56,8 @@ pub(crate) struct Dispatcher {
     config: Dispatch,
     /// The tenant served last, by lane.
     served: [Option<TenantId>; Lane::ALL.len()],
+    /// The jobs served last.
+    turns: Turns,
     /// Pages whose publish had no answer, with the time of the first try. At most `queue_depth` a lane.
     unsure: Vec<(Dispatched, Instant)>,
     /// When hosts were put in order last.
@@ -56,7 +66,8 @@ pub(crate) struct Dispatcher {
 
 impl Dispatcher {
     pub(crate) fn new(store: Store, bus: Bus, hub: Hub, config: Dispatch) -> Self {
-        Self { store, bus, hub, config, served: [None; Lane::ALL.len()], unsure: Vec::new(), tidied: None }
+        let served = [None; Lane::ALL.len()];
+        Self { store, bus, hub, config, served, turns: Turns::default(), unsure: Vec::new(), tidied: None }
     }
 
     /// Dispatches until the shutdown begins. A page that was marked before is published still.
@@ -126,15 +137,15 @@ impl Dispatcher {
 
     /// One share for each of some tenants.
     async fn turn(&mut self, lane: Lane) -> Result<Turn, Error> {
-        let running = usize::try_from(self.store.running(lane).await?).unwrap_or(usize::MAX);
-        let free = self.config.queue_depth.saturating_sub(running);
-        if free == 0 {
+        let mut out = self.store.out_by_tenant(lane).await?;
+        let taken: usize = out.values().sum();
+        if taken >= self.config.queue_depth {
             return Ok(Turn::Full);
         }
-        let mut picked = self.due(lane, free).await?;
-        picked.extend(self.pick(lane, free - picked.len()).await?);
+        let places = Places::new(self.config.queue_depth, self.config.reserved_share);
+        let (picked, waiting) = self.pick(lane, places, taken, &out).await?;
         if picked.is_empty() {
-            return Ok(Turn::Empty);
+            return Ok(if waiting { Turn::Full } else { Turn::Empty });
         }
         let turn = self.store.dispatch(&picked, mesh::clock::now()).await?;
         for job in &turn.started {
@@ -146,19 +157,61 @@ impl Dispatcher {
         }
         metrics::dispatched(lane, turn.pages.len());
         let now = Instant::now();
-        let sent = self.send(turn.pages.into_iter().map(|page| (page, now)).collect()).await?;
+        let mut pages = turn.pages;
+        for page in &mut pages {
+            let out = out.entry(page.tenant).or_default();
+            page.first = *out < places.few();
+            *out += 1;
+        }
+        let sent = self.send(pages.into_iter().map(|page| (page, now)).collect()).await?;
         Ok(if sent { Turn::Some } else { Turn::Failed })
+    }
+
+    /// The next pages of a lane, and whether any wait: of each tenant with a share first those that waited for hosts.
+    async fn pick(
+        &mut self,
+        lane: Lane,
+        places: Places,
+        taken: usize,
+        out: &HashMap<TenantId, usize>,
+    ) -> Result<(Vec<Picked>, bool), Error> {
+        let free = self.config.queue_depth - taken;
+        let mut due = self.due(lane, free.max(HOSTS)).await?;
+        let mut tenants = self.tenants(lane).await?;
+        for page in &due {
+            if !tenants.contains(&page.tenant) {
+                tenants.push(page.tenant);
+            }
+        }
+        let have: Vec<usize> =
+            tenants.iter().map(|tenant| out.get(tenant).copied().unwrap_or_default()).collect();
+        let mut picked = Vec::with_capacity(free);
+        for (tenant, share) in tenants.iter().zip(places.shares(taken, &have)) {
+            if share == 0 {
+                continue;
+            }
+            let before = picked.len();
+            picked.extend(due.extract_if(.., |page| page.tenant == *tenant).take(share));
+            let room = share - (picked.len() - before);
+            picked.extend(self.store.pick(lane, *tenant, room, &mut self.turns).await?);
+            self.served[lane as usize] = Some(*tenant);
+        }
+        if !due.is_empty() {
+            let until = mesh::clock::now() + DEFER;
+            self.store.defer(&due, until).await?;
+        }
+        Ok((picked, !tenants.is_empty()))
     }
 
     /// Pages that waited for hosts whose time has come, one of each host. Those of hosts without delay go back to the
     /// frontier.
-    async fn due(&self, lane: Lane, free: usize) -> Result<Vec<Picked>, Error> {
+    async fn due(&self, lane: Lane, limit: usize) -> Result<Vec<Picked>, Error> {
         let now = mesh::clock::now();
-        let due = self.store.due_hosts(lane, now, free).await?;
+        let due = self.store.due_hosts(lane, now, limit).await?;
         let mut pages = Vec::with_capacity(due.len());
         for Due { page, open } in due {
             if open {
-                self.store.unpark(lane, &page.host, free, now).await?;
+                self.store.unpark(lane, &page.host, limit, now).await?;
             } else {
                 pages.push(page);
             }
@@ -166,32 +219,21 @@ impl Dispatcher {
         Ok(pages)
     }
 
-    /// The next pages of a lane: tenants in turn, from the one after the tenant served last.
-    async fn pick(&mut self, lane: Lane, free: usize) -> Result<Vec<Picked>, Error> {
-        if free == 0 {
-            return Ok(Vec::new());
-        }
+    /// Tenants with pages in the frontier, from the one after the tenant served last.
+    async fn tenants(&self, lane: Lane) -> Result<Vec<TenantId>, Error> {
         let limit = self.config.tenants_per_round;
-        let served = &mut self.served[lane as usize];
+        let served = self.served[lane as usize];
         let wanted = |have: usize| u64::try_from(limit - have).unwrap_or(u64::MAX);
-        let mut tenants = self.store.waiting_tenants(lane, *served, wanted(0)).await?;
-        if tenants.len() < limit && served.is_some() {
+        let mut tenants = self.store.waiting_tenants(lane, served, wanted(0)).await?;
+        if tenants.len() < limit
+            && let Some(served) = served
+        {
             let first = self.store.waiting_tenants(lane, None, wanted(tenants.len())).await?;
             let seen = tenants.len();
-            tenants.extend(first.into_iter().take_while(|tenant| *tenant <= served.unwrap_or(*tenant)));
+            tenants.extend(first.into_iter().take_while(|tenant| *tenant <= served));
             debug_assert!(tenants[seen..].iter().all(|tenant| !tenants[..seen].contains(tenant)));
         }
-        let share = free.div_ceil(tenants.len().max(1));
-        let mut picked = Vec::with_capacity(free);
-        for tenant in tenants {
-            let room = share.min(free - picked.len());
-            if room == 0 {
-                break;
-            }
-            picked.extend(self.store.frontier(lane, tenant, room).await?);
-            *served = Some(tenant);
-        }
-        Ok(picked)
+        Ok(tenants)
     }
 
     /// Publishes pages. What the queue certainly did not take goes back to the frontier; what it may have taken is kept to

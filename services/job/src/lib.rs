@@ -6,6 +6,7 @@
 mod dispatcher;
 mod error;
 mod event;
+mod fair;
 mod handler;
 mod host;
 mod hub;
@@ -138,6 +139,9 @@ impl mesh::Config for Config {
         }
         for (key, problem) in self.politeness.check() {
             problems.add(key, problem);
+        }
+        if !(0.0..=0.5).contains(&self.dispatch.reserved_share) {
+            problems.add("dispatch.reserved_share", "must be from 0 to 0.5");
         }
         let mut range = |key: &str, value: usize, least: usize, most: usize| {
             if !(least..=most).contains(&value) {

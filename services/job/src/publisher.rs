@@ -1,6 +1,7 @@
 //! Sends dispatched pages to the queue, each in the trace of its job.
 
 use bytes::Bytes;
+use domain::Priority;
 use queue::{Bus, Work};
 use tracing::info_span;
 
@@ -14,6 +15,14 @@ pub(crate) async fn publish(bus: &Bus, pages: &[Dispatched]) -> Vec<Result<(), q
     bus.publish_work_batch(work).await
 }
 
+/// The first pages of a tenant do not stand behind the many of another.
+const fn raised(priority: Priority) -> Priority {
+    match priority {
+        Priority::High | Priority::Normal => Priority::High,
+        Priority::Low => Priority::Normal,
+    }
+}
+
 fn work(page: &Dispatched) -> (Work, tracing::Span) {
     let span = info_span!(
         parent: None, "dispatch page", otel.kind = "producer", job = %page.job, page = %page.id,
@@ -24,7 +33,7 @@ fn work(page: &Dispatched) -> (Work, tracing::Span) {
     }
     let work = Work {
         lane: page.lane,
-        priority: page.priority,
+        priority: if page.first { raised(page.priority) } else { page.priority },
         id: format!("{}:{}", page.id, page.dispatch_seq),
         payload: Bytes::from(wire::encode_task(page)),
         traceparent: trace::traceparent(&span).or_else(|| page.traceparent.clone()),

@@ -89,6 +89,8 @@ pub(crate) struct Submission {
     pub(crate) webhook: Option<Webhook>,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) priority: Priority,
+    /// Whether nobody asked for the priority: a small job that is waited for.
+    pub(crate) interactive: bool,
     pub(crate) request_id: Option<String>,
     /// How long the caller waits for the job to finish.
     pub(crate) wait: Duration,
@@ -98,7 +100,8 @@ impl Submission {
     /// Tells one request from another: BLAKE3 of everything that shapes the job. Waiting does not.
     pub(crate) fn hash(&self) -> [u8; 32] {
         let urls: Vec<&str> = self.urls.iter().map(|(url, _)| url.as_str()).collect();
-        let canonical = (urls, &self.spec, &self.webhook, &self.labels, self.priority.as_str());
+        let priority = if self.interactive { Priority::Normal } else { self.priority };
+        let canonical = (urls, &self.spec, &self.webhook, &self.labels, priority.as_str());
         let text = serde_json::to_vec(&canonical).unwrap_or_default();
         blake3::hash(&text).into()
     }

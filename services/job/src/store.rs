@@ -4,6 +4,7 @@
 //! so that sums, pages and events never disagree; what a caller reads is limited to its tenant.
 
 mod dispatch;
+mod frontier;
 mod hosts;
 mod log;
 mod migration;
@@ -29,6 +30,7 @@ use uuid::Uuid;
 use crate::{error::Error, host::Paces, job::Job};
 
 pub(crate) use dispatch::{Dispatched, Held, Picked};
+pub(crate) use frontier::Turns;
 pub(crate) use hosts::Due;
 pub(crate) use log::Entry;
 pub(crate) use settle::Settled;

@@ -41,6 +41,8 @@ pub(crate) struct Dispatched {
     pub(crate) spec_version: i32,
     /// The trace of the job.
     pub(crate) traceparent: Option<String>,
+    /// Whether its tenant has few pages out, so that it goes before those of others.
+    pub(crate) first: bool,
 }
 
 impl Dispatched {
@@ -72,7 +74,7 @@ pub(crate) struct Turn {
 }
 
 /// What pages of the frontier look like; the words of the partial index.
-const FRONTIER: &str = "state = 'pending' AND due_time IS NULL AND host_since IS NULL";
+pub(super) const FRONTIER: &str = "state = 'pending' AND due_time IS NULL AND host_since IS NULL";
 
 impl Store {
     /// Puts pages whose back-off is over into the frontier.
@@ -99,57 +101,6 @@ impl Store {
         let rows = sql::query(self.db.read(), text, vec![]).await?;
         let due: Option<i64> = rows.first().map(|row| row.try_get_by_index(0)).transpose()?;
         Ok(due.map(sql::time))
-    }
-
-    /// Pages of a lane that the queue holds.
-    pub(crate) async fn running(&self, lane: Lane) -> Result<u64, Error> {
-        let text = "SELECT COUNT(*) FROM page WHERE state = 'running' AND lane = $1";
-        let rows = sql::query(self.db.read(), text, vec![lane.as_str().into()]).await?;
-        let count: Option<i64> = rows.first().map(|row| row.try_get_by_index(0)).transpose()?;
-        Ok(count.unwrap_or_default().try_into().unwrap_or_default())
-    }
-
-    /// Tenants with pages in the frontier of a lane, in the order of their ids from the one after `after` on, at most
-    /// `limit`. Walks from tenant to tenant through the index, however many pages each has.
-    pub(crate) async fn waiting_tenants(
-        &self,
-        lane: Lane,
-        after: Option<TenantId>,
-        limit: u64,
-    ) -> Result<Vec<TenantId>, Error> {
-        let text = format!(
-            "WITH RECURSIVE t(tenant) AS (
-               SELECT (SELECT tenant FROM page WHERE {FRONTIER} AND lane = $1 AND tenant > $2 ORDER BY tenant LIMIT 1)
-               UNION ALL
-               SELECT (SELECT p.tenant FROM page p
-                       WHERE p.state = 'pending' AND p.due_time IS NULL AND p.host_since IS NULL
-                       AND p.lane = $1 AND p.tenant > t.tenant
-                       ORDER BY p.tenant LIMIT 1)
-               FROM t WHERE t.tenant IS NOT NULL)
-             SELECT tenant FROM t WHERE tenant IS NOT NULL LIMIT $3"
-        );
-        let after = after.map_or(Uuid::nil(), |tenant| tenant.0);
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let values = vec![lane.as_str().into(), after.into(), limit.into()];
-        let rows = sql::query(self.db.read(), &text, values).await?;
-        rows.iter().map(|row| Ok(TenantId(row.try_get_by_index(0)?))).collect()
-    }
-
-    /// The first pages of a tenant in the frontier of a lane: by priority, then by age of the job, then in its order.
-    pub(crate) async fn frontier(
-        &self,
-        lane: Lane,
-        tenant: TenantId,
-        limit: usize,
-    ) -> Result<Vec<Picked>, Error> {
-        let text = format!(
-            "SELECT id, job_id, tenant, host FROM page WHERE {FRONTIER} AND lane = $1 AND tenant = $2 \
-             ORDER BY priority, job_id, idx LIMIT $3"
-        );
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let values = vec![lane.as_str().into(), tenant.0.into(), limit.into()];
-        let rows = sql::query(self.db.read(), &text, values).await?;
-        rows.iter().map(|row| Ok(Picked { parked: false, ..picked(row)? })).collect()
     }
 
     /// Marks picked pages as running, each with a new dispatch number. Pages that are no longer pending are left out, and
@@ -351,6 +302,7 @@ fn dispatched(
         crashes: row.try_get_by_index(9)?,
         spec_version,
         traceparent,
+        first: false,
     })
 }
 

@@ -95,6 +95,26 @@ impl Store {
             .await
     }
 
+    /// Lets hosts wait a little longer whose page found no place, so that others come before them.
+    pub(crate) async fn defer(&self, pages: &[Picked], until: OffsetDateTime) -> Result<(), Error> {
+        let mut keys: Vec<&str> = pages.iter().map(|page| page.host.as_str()).collect();
+        keys.sort_unstable();
+        self.db
+            .write(async |txn| {
+                for piece in sql::pieces(&keys) {
+                    let text = format!(
+                        "UPDATE host SET next_time = $1 WHERE next_time < $1 AND key IN ({})",
+                        sql::row(2, piece.len())
+                    );
+                    let keys = piece.iter().map(|key| (*key).into());
+                    let values = std::iter::once(sql::micros(until).into()).chain(keys).collect();
+                    sql::execute(txn, &text, values).await?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
     /// When the next host with waiting pages is due, of those that are not yet.
     pub(crate) async fn next_host(&self, now: OffsetDateTime) -> Result<Option<OffsetDateTime>, Error> {
         let text = "SELECT next_time FROM host WHERE parked AND NOT busy AND next_time > $1 ORDER BY next_time LIMIT 1";

@@ -22,6 +22,18 @@ async fn stores() -> Vec<Store> {
     stores
 }
 
+impl Store {
+    /// The first pages of a tenant.
+    async fn frontier(&self, lane: Lane, tenant: TenantId, limit: usize) -> Result<Vec<Picked>, Error> {
+        self.pick(lane, tenant, limit, &mut Turns::default()).await
+    }
+
+    /// Pages of a lane that are out.
+    async fn running(&self, lane: Lane) -> Result<usize, Error> {
+        Ok(self.out_by_tenant(lane).await?.values().sum())
+    }
+}
+
 async fn submit(store: &Store, tenant: TenantId, pages: usize) -> Job {
     let urls = (0..pages).map(|n| format!("https://example.com/{n}")).collect();
     let request = api::job::v1::CreateCrawlJobRequest { urls, ..Default::default() };

@@ -26,6 +26,8 @@ const MAX_LABELS: usize = 32;
 const MAX_LABEL_KEY: usize = 63;
 const MAX_LABEL_VALUE: usize = 255;
 const MAX_REQUEST_ID: usize = 255;
+/// URLs of a job that somebody waits for, at most.
+const INTERACTIVE: usize = 10;
 
 /// What a submission is held against.
 #[derive(Debug, Clone)]
@@ -46,14 +48,17 @@ pub(crate) fn submission(request: pb::CreateCrawlJobRequest, rules: &Rules) -> R
     let webhook =
         request.webhook.and_then(|target| read_webhook(target, &rules.policy, &mut violations, &mut refused));
     let labels = read_labels(request.labels, &mut violations);
-    let priority = read_priority(request.priority, &mut violations);
+    let asked = request.priority;
+    let priority = read_priority(asked, &mut violations);
     let request_id = read_request_id(request.request_id, &mut violations);
     let wait = read_wait(request.wait, &mut violations);
     violations.into_result()?;
     if let Some(field) = refused {
         return Err(Error::TargetNotAllowed(field).into());
     }
-    Ok(Submission { urls, spec, webhook, labels, priority, request_id, wait })
+    let interactive = asked == 0 && !wait.is_zero() && urls.len() <= INTERACTIVE;
+    let priority = if interactive { Priority::High } else { priority };
+    Ok(Submission { urls, spec, webhook, labels, priority, interactive, request_id, wait })
 }
 
 fn read_urls(

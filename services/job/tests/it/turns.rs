@@ -19,7 +19,8 @@ async fn the_queue_stays_shallow_and_tenants_take_turns() {
     with(&[("dispatch.queue_depth", "8")], async |bench: Bench| {
         let (large, small) = (TenantId::new(), TenantId::new());
         let big = submit(&bench, large, 300, Priority::Normal).await;
-        eventually(|| bench.bus.backlog(Lane::Http), |backlog| *backlog == Ok(8)).await.unwrap();
+        // One place of the eight is for others.
+        eventually(|| bench.bus.backlog(Lane::Http), |backlog| *backlog == Ok(7)).await.unwrap();
         let little = submit(&bench, small, 2, Priority::Normal).await;
         // At most the pages that were out already come before those of the small tenant, and its turns.
         let mut seen = HashSet::new();
@@ -33,7 +34,7 @@ async fn the_queue_stays_shallow_and_tenants_take_turns() {
             bench.answer(&ok(&task), &task.page).await;
             delivery.ack().await.unwrap();
             done += 1;
-            assert!(done < 30, "the small job waits for the large one");
+            assert!(done <= 10, "the small job waits for the large one");
             let spare = bench.bus.backlog(Lane::Http).await.unwrap();
             assert!(spare <= 8, "{spare}");
         }
@@ -45,7 +46,7 @@ async fn the_queue_stays_shallow_and_tenants_take_turns() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn within_a_tenant_priority_goes_before_age() {
+async fn within_a_tenant_priority_goes_first_and_jobs_take_turns() {
     with(&[("dispatch.queue_depth", "1")], async |bench: Bench| {
         let tenant = TenantId::new();
         let first = submit(&bench, tenant, 2, Priority::Normal).await;
@@ -61,7 +62,7 @@ async fn within_a_tenant_priority_goes_before_age() {
             bench.answer(&ok(&task), &task.page).await;
             delivery.ack().await.unwrap();
         }
-        assert_eq!(order, [&first.name, &high.name, &first.name, &normal.name, &low.name].map(Clone::clone));
+        assert_eq!(order, [&first.name, &high.name, &normal.name, &first.name, &low.name].map(Clone::clone));
     })
     .await;
 }

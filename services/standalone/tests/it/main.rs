@@ -4,6 +4,7 @@
 mod bad_input;
 mod cli;
 mod crawl4ai;
+mod fair;
 mod faults;
 mod flow;
 mod polite;
