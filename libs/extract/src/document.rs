@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::Extracted;
+use crate::{Chunk, Citations, Extracted, Match};
 
 /// A page, extracted.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -43,6 +43,21 @@ pub struct Document {
     pub tables: Vec<Table>,
     /// Headings, in document order.
     pub headings: Vec<Heading>,
+    /// Films and recordings, each address once, in document order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub recordings: Vec<Recording>,
+    /// The whole page as clean HTML, if it was asked for; empty for a body that is not HTML.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub cleaned_html: String,
+    /// The whole page with citations, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub citations: Option<Citations>,
+    /// Pieces for retrieval, if they were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub chunks: Vec<Chunk>,
+    /// What the patterns found, if there were any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub matches: Vec<Match>,
     /// What the schema found, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extracted: Option<Extracted>,
@@ -123,6 +138,29 @@ pub struct Image {
     pub width: Option<u32>,
     /// Height in CSS pixels, if declared.
     pub height: Option<u32>,
+}
+
+/// A film or a recording of a page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Recording {
+    /// What it is.
+    pub kind: RecordingKind,
+    /// Absolute address.
+    pub url: String,
+    /// Absolute address of the picture that stands for it.
+    pub poster: Option<String>,
+    /// Its title or label.
+    pub title: Option<String>,
+}
+
+/// A film or a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordingKind {
+    /// `<video>`.
+    Video,
+    /// `<audio>`.
+    Audio,
 }
 
 /// A table of data; spans are expanded, so every row has as many cells as the widest.

@@ -7,10 +7,12 @@
 mod charset;
 mod chunk;
 mod citations;
+mod cleaned;
 mod content;
 mod document;
 mod error;
 mod feed;
+mod finish;
 mod links;
 mod markdown;
 mod media;
@@ -28,6 +30,7 @@ mod selection;
 mod status;
 mod tag;
 mod tree;
+mod wire;
 mod xpath;
 
 use url::Url;
@@ -35,13 +38,16 @@ use url::Url;
 pub use chunk::{Chunk, ChunkOptions, chunk, token_count};
 pub use citations::{Citations, cite};
 pub use content::Filter;
-pub use document::{ContentKind, Document, Heading, Image, Link, PageStatus, Table};
+pub use document::{
+    ContentKind, Document, Heading, Image, Link, PageStatus, Recording, RecordingKind, Table,
+};
 pub use error::Error;
-pub use options::Options;
+pub use options::{Chunking, Options, Part, Parts, Searched};
 pub use patterns::{BUILT_IN, Match, Patterns};
 pub use schema::{Extracted, Language, Schema};
 pub use select::{Invalid, Selector};
 pub use selection::{Exclude, SOCIAL_MEDIA_DOMAINS, Selection};
+pub use wire::{Refusal, options};
 
 use media::Media;
 
@@ -62,7 +68,7 @@ pub struct Input<'a> {
 pub fn extract(input: Input<'_>, options: &Options) -> Result<Document, Error> {
     let media = media::detect(input.bytes, input.content_type)?;
     let text = || charset::decode(input.bytes, input.content_type, input.url.host_str()).0;
-    Ok(match media {
+    let document = match media {
         Media::Html | Media::Xhtml => page::read(&text(), media == Media::Xhtml, input.url, options),
         Media::Text => plain::text(&text()),
         Media::Json => plain::data(&text(), "json"),
@@ -73,5 +79,6 @@ pub fn extract(input: Input<'_>, options: &Options) -> Result<Document, Error> {
         Media::Pdf => {
             pdf::read(input.bytes, options).ok_or_else(|| Error::UnsupportedType(media::PDF.to_owned()))?
         }
-    })
+    };
+    Ok(finish::finish(document, options))
 }

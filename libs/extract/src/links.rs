@@ -8,7 +8,7 @@ use url::Url;
 use crate::selection::Exclude;
 use crate::tag::Tag;
 use crate::tree::{Index, Tree};
-use crate::{Image, Link, Options};
+use crate::{Image, Link, Options, Recording, RecordingKind};
 
 /// Longest address kept, in bytes; the mesh accepts none that is longer.
 const MAX_URL_BYTES: usize = 8192;
@@ -124,6 +124,35 @@ impl Targets {
             }
         }
         images
+    }
+
+    /// The films and recordings of a page, each address once; as many as images at most.
+    pub(crate) fn recordings(&self, tree: &Tree<'_>, options: &Options) -> Vec<Recording> {
+        let (mut recordings, mut seen) = (Vec::new(), HashSet::new());
+        for at in 0..tree.len() {
+            let kind = match tree.tag(at) {
+                Tag::Video => RecordingKind::Video,
+                Tag::Audio => RecordingKind::Audio,
+                _ => continue,
+            };
+            let Some(url) = self.recording(tree, at).filter(|url| seen.insert(url.clone())) else { continue };
+            if recordings.len() >= options.max_images {
+                break;
+            }
+            let poster = tree.attr_named(at, "poster").and_then(|poster| self.resolve(poster));
+            let title = tree.attr(at, local_name!("title")).or_else(|| tree.attr_named(at, "aria-label"));
+            let title = title.map(str::trim).filter(|title| !title.is_empty()).map(str::to_owned);
+            recordings.push(Recording { kind, url, poster, title });
+        }
+        recordings
+    }
+
+    /// The address of a film or a recording: its own, else that of its first source.
+    pub(crate) fn recording(&self, tree: &Tree<'_>, at: Index) -> Option<String> {
+        let sources = tree.all(at, Tag::Source).map(Some);
+        let found = std::iter::once(Some(at)).chain(sources).flatten();
+        let found = found.filter_map(|at| tree.attr(at, local_name!("src")));
+        found.filter_map(|src| self.resolve(src)).find(|url| url.starts_with("http"))
     }
 
     /// The address of an image: the one a script would load, else the source, else the largest of a set.

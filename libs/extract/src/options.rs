@@ -1,16 +1,106 @@
-//! The bounds of one extraction, and what of a page is read. Every list and every walk of this crate is bounded here.
+//! The bounds of one extraction, what of a page is read and what is made of it. Every list and every walk of this crate is
+//! bounded here.
 
-use crate::{Filter, Schema, Selection};
+use crate::{ChunkOptions, Filter, Patterns, Schema, Selection};
+
+/// A part of a document that may be wanted or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The whole page as Markdown.
+    Markdown,
+    /// The main content as Markdown.
+    FitMarkdown,
+    /// The whole page with citations.
+    Citations,
+    /// The main content as plain text.
+    Text,
+    /// The whole page as clean HTML.
+    CleanedHtml,
+    /// Links.
+    Links,
+    /// Images, films and recordings.
+    Images,
+    /// Tables.
+    Tables,
+    /// Metadata, JSON-LD and what they say of author, time and address.
+    Metadata,
+    /// The outline.
+    Headings,
+    /// Pieces for retrieval.
+    Chunks,
+}
+
+/// A set of parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parts(u16);
+
+impl Parts {
+    /// No part.
+    pub const NONE: Self = Self(0);
+
+    /// This set with one part more.
+    #[must_use]
+    pub const fn with(self, part: Part) -> Self {
+        Self(self.0 | 1 << part as u16)
+    }
+
+    /// Whether a part is in the set.
+    #[must_use]
+    pub const fn has(self, part: Part) -> bool {
+        self.0 & 1 << part as u16 != 0
+    }
+}
+
+impl Default for Parts {
+    /// All that costs little: without citations, clean HTML and chunks.
+    fn default() -> Self {
+        use Part::{FitMarkdown, Headings, Images, Links, Markdown, Metadata, Tables, Text};
+        [Markdown, FitMarkdown, Text, Links, Images, Tables, Metadata, Headings]
+            .into_iter()
+            .fold(Self::NONE, Self::with)
+    }
+}
+
+/// Where patterns look for values.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Searched {
+    /// The whole page as Markdown.
+    #[default]
+    Markdown,
+    /// The main content as Markdown.
+    FitMarkdown,
+    /// The main content as plain text.
+    Text,
+    /// The whole page as clean HTML.
+    CleanedHtml,
+}
+
+/// How a page is cut into pieces.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Chunking {
+    /// How large the pieces are.
+    pub size: ChunkOptions,
+    /// Whether the whole page is cut, and not its main content.
+    pub whole_page: bool,
+}
 
 /// Limits and wishes of one extraction; the defaults suit pages of the open Web and read all of them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
+    /// The parts of the document that are wanted; the others are empty.
+    pub parts: Parts,
     /// The parts of an HTML page that are read; other bodies are always read whole.
     pub selection: Selection,
     /// What is main content, if not what this crate finds.
     pub filter: Option<Filter>,
     /// Data to extract from an HTML page, whatever is selected of it.
     pub schema: Option<Schema>,
+    /// Values to find, and where.
+    pub patterns: Option<(Patterns, Searched)>,
+    /// How the page is cut into pieces, where they are wanted.
+    pub chunking: Chunking,
+    /// Most values that the patterns give.
+    pub max_matches: usize,
     /// Most items that the schema gives.
     pub max_items: usize,
     /// Most text that the schema gives, in bytes; an item that does not fit whole is left out.
@@ -35,9 +125,21 @@ pub struct Options {
     pub max_depth: usize,
 }
 
+impl Options {
+    /// Whether clean HTML is wanted, or searched.
+    pub(crate) fn needs_html(&self) -> bool {
+        let searched = self.patterns.as_ref().is_some_and(|(_, place)| *place == Searched::CleanedHtml);
+        searched || self.parts.has(Part::CleanedHtml)
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
+            parts: Parts::default(),
+            patterns: None,
+            chunking: Chunking::default(),
+            max_matches: 10_000,
             selection: Selection::default(),
             filter: None,
             schema: None,

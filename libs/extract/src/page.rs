@@ -8,7 +8,8 @@ use crate::markdown::{self, View};
 use crate::tag::Tag;
 use crate::tree::{Index, Tree};
 use crate::{
-    ContentKind, Document, Options, PageStatus, Selection, content, metadata, parse, plain, scan, status,
+    ContentKind, Document, Options, PageStatus, Selection, cleaned, content, metadata, parse, plain, scan,
+    status,
 };
 
 /// Reads a page.
@@ -59,6 +60,7 @@ fn describe(tree: &Tree<'_>, targets: &Targets, options: &Options, document: &mu
     metadata::read(tree, targets, options, document);
     document.links = targets.links(tree, options);
     document.images = targets.images(tree, options);
+    document.recordings = targets.recordings(tree, options);
 }
 
 /// What the page says.
@@ -67,6 +69,9 @@ fn write(tree: &Tree<'_>, targets: &Targets, options: &Options, document: &mut D
     let whole = View { tree, targets, skip: &[] };
     document.markdown = markdown::markdown(whole, &[root]);
     document.tables = markdown::tables(whole, root, options);
+    if options.needs_html() {
+        document.cleaned_html = cleaned::html(whole, root);
+    }
     document.word_count = words(tree, root);
     main_content(whole, root, options, document);
 }

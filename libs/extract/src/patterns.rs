@@ -54,6 +54,19 @@ pub struct Patterns {
     patterns: Vec<(String, Regex)>,
 }
 
+impl PartialEq for Patterns {
+    fn eq(&self, other: &Self) -> bool {
+        let sources = |patterns: &Self| -> Vec<(String, String)> {
+            patterns
+                .patterns
+                .iter()
+                .map(|(label, regex)| (label.clone(), regex.as_str().to_owned()))
+                .collect()
+        };
+        sources(self) == sources(other)
+    }
+}
+
 /// A value that a pattern found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Match {

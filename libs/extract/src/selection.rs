@@ -24,6 +24,8 @@ pub struct Selection {
     pub word_count_threshold: u32,
     /// Which links and images are left out.
     pub exclude: Exclude,
+    /// Whether marks inside a line (bold, code, …) are left out and their words kept.
+    pub only_text: bool,
 }
 
 /// Links and images that are left out, by where they lead.
@@ -65,6 +67,9 @@ impl Selection {
 
     /// Removes from the tree what is not wanted, and gives back the selectors that were not evaluated.
     pub(crate) fn apply(&self, dom: &Dom, tree: &mut Tree<'_>) -> Vec<String> {
+        if self.only_text {
+            tree.unmark();
+        }
         if self.keeps_all() {
             return Vec::new();
         }

@@ -178,6 +178,40 @@ impl<'a> Tree<'a> {
         });
     }
 
+    /// Makes plain spans of the marks inside lines: the elements that Crawl4AI's `only_text` takes away.
+    pub(crate) fn unmark(&mut self) {
+        for node in &mut self.nodes {
+            let named = |element: &Element| {
+                matches!(
+                    &*element.name.local,
+                    "abbr"
+                        | "b"
+                        | "cite"
+                        | "code"
+                        | "del"
+                        | "dfn"
+                        | "em"
+                        | "i"
+                        | "ins"
+                        | "kbd"
+                        | "mark"
+                        | "q"
+                        | "s"
+                        | "small"
+                        | "strong"
+                        | "sub"
+                        | "sup"
+                        | "time"
+                        | "u"
+                        | "var"
+                )
+            };
+            if matches!(&node.data, Data::Element(element) if named(element)) {
+                node.tag = Tag::Span;
+            }
+        }
+    }
+
     /// The first element of a kind, hidden or not.
     pub(crate) fn find(&self, tag: Tag) -> Option<Index> {
         self.nodes.iter().position(|node| node.tag == tag)

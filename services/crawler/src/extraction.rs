@@ -18,7 +18,6 @@ use crate::metrics;
 #[derive(Clone)]
 pub(crate) struct Extractor {
     places: Arc<Semaphore>,
-    options: Arc<Options>,
 }
 
 /// Why there is no document.
@@ -35,18 +34,18 @@ pub(crate) enum Error {
 impl Extractor {
     /// An extractor with so many places.
     pub(crate) fn new(places: usize) -> Self {
-        Self { places: Arc::new(Semaphore::new(places.max(1))), options: Arc::new(Options::default()) }
+        Self { places: Arc::new(Semaphore::new(places.max(1))) }
     }
 
-    /// Makes a document of `bytes`.
+    /// Makes a document of `bytes`, as `options` ask for it.
     pub(crate) async fn extract(
         &self,
         bytes: Bytes,
         content_type: Option<String>,
         url: Url,
+        options: Arc<Options>,
     ) -> Result<Document, Error> {
         let place = self.places.clone().acquire_owned().await.map_err(|_| Error::Panicked)?;
-        let options = self.options.clone();
         let span = tracing::Span::current();
         let work = move || {
             let _in_span = span.entered();

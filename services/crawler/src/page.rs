@@ -141,7 +141,8 @@ impl Bench {
             return Ok(Read { fetched, judgement, document: None, lane_reason: None });
         }
         let (body, content_type) = (fetched.body.clone(), fetched.content_type.clone());
-        let document = match self.extractor.extract(body, content_type, fetched.final_url.clone()).await {
+        let (url, options) = (fetched.final_url.clone(), spec.extraction.clone());
+        let document = match self.extractor.extract(body, content_type, url, options).await {
             Ok(document) => document,
             Err(extraction::Error::Unreadable(error)) => {
                 let judgement = classify::unreadable(&error);

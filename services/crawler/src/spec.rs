@@ -22,7 +22,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 const DEFAULT_TTL: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// How the pages of a job are fetched.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Spec {
     /// Wall-clock deadline of one attempt.
     pub(crate) page_timeout: Duration,
@@ -36,6 +36,8 @@ pub(crate) struct Spec {
     pub(crate) result_ttl: Duration,
     /// Whether pages that robots.txt asks to leave alone are left alone.
     pub(crate) respect_robots: bool,
+    /// What is read of the pages.
+    pub(crate) extraction: Arc<extract::Options>,
 }
 
 /// Why there are no settings.
@@ -105,10 +107,20 @@ fn read(spec: &pb::JobSpec) -> Result<Arc<Spec>, Error> {
     if spec.ended {
         return Err(Error::Ended);
     }
-    let config = spec.config.unwrap_or_default();
+    let config = spec.config.clone().unwrap_or_default();
     let duration = |value: Option<prost_types::Duration>, default: Duration| {
         value.and_then(|value| Duration::try_from(value).ok()).filter(|d| !d.is_zero()).unwrap_or(default)
     };
+    // The job service refuses what cannot be read; options that only a newer version knows are not ours to guess.
+    let extraction =
+        config.extraction.as_ref().map_or_else(|| Ok(extract::Options::default()), extract::options);
+    let extraction = extraction.map_err(|refusals| {
+        tracing::error!(
+            field = refusals.first().map(|it| it.field.as_str()),
+            "a job has options that cannot be read"
+        );
+        Error::Away
+    })?;
     Ok(Arc::new(Spec {
         page_timeout: duration(config.page_timeout, DEFAULT_TIMEOUT),
         screenshot: config.screenshot,
@@ -119,6 +131,7 @@ fn read(spec: &pb::JobSpec) -> Result<Arc<Spec>, Error> {
         ),
         result_ttl: duration(config.result_ttl, DEFAULT_TTL),
         respect_robots: config.respect_robots.unwrap_or(true),
+        extraction: Arc::new(extraction),
     }))
 }
 
@@ -140,6 +153,7 @@ mod tests {
             may_escalate: true,
             result_ttl: DEFAULT_TTL,
             respect_robots: true,
+            extraction: Arc::new(extract::Options::default()),
         };
         assert_eq!(*plain, expected);
         let chosen = read(&spec(pb::CrawlConfig {

@@ -34,6 +34,8 @@ pub(crate) struct About<'a> {
 /// The document of a page. Artifacts are announced by whoever sends them.
 pub(crate) fn document(about: About<'_>, fetched: &Fetched, document: Document) -> pb::Document {
     let metadata = metadata(&document);
+    let citations = document.citations.unwrap_or_default();
+    let (extracted, extracted_truncated) = extracted(document.extracted);
     pb::Document {
         name: about.task.name(),
         url: about.task.url.to_string(),
@@ -67,6 +69,15 @@ pub(crate) fn document(about: About<'_>, fetched: &Fetched, document: Document) 
         response_headers: headers(&fetched.headers),
         word_count: i64::from(document.word_count),
         redirects: fetched.redirects.clone(),
+        cleaned_html: document.cleaned_html,
+        markdown_with_citations: citations.markdown,
+        references_markdown: citations.references,
+        extracted,
+        extracted_truncated,
+        matches: document.matches.into_iter().map(found).collect(),
+        chunks: document.chunks.into_iter().map(chunk).collect(),
+        media: document.recordings.into_iter().map(media).collect(),
+        skipped_selectors: document.skipped_selectors,
     }
 }
 
@@ -104,6 +115,35 @@ fn table(table: extract::Table) -> pb::Table {
 fn heading(heading: extract::Heading) -> pb::Heading {
     let anchor = heading.id.unwrap_or_default();
     pb::Heading { level: i32::from(heading.level), text: heading.text, anchor }
+}
+
+fn extracted(extracted: Option<extract::Extracted>) -> (Option<ListValue>, bool) {
+    let Some(extracted) = extracted else { return (None, false) };
+    (Some(ListValue { values: extracted.items.iter().map(json).collect() }), extracted.truncated)
+}
+
+fn found(found: extract::Match) -> pb::PatternMatch {
+    let place = |at: usize| i64::try_from(at).unwrap_or(i64::MAX);
+    let (start, end) = (place(found.span.start), place(found.span.end));
+    pb::PatternMatch { label: found.label, value: found.value, start, end }
+}
+
+fn chunk(chunk: extract::Chunk) -> pb::Chunk {
+    let tokens = i32::try_from(chunk.tokens).unwrap_or(i32::MAX);
+    pb::Chunk { id: chunk.id, headings: chunk.headings, text: chunk.text, tokens }
+}
+
+fn media(recording: extract::Recording) -> pb::Media {
+    let kind = match recording.kind {
+        extract::RecordingKind::Video => "video",
+        extract::RecordingKind::Audio => "audio",
+    };
+    pb::Media {
+        kind: kind.to_owned(),
+        url: recording.url,
+        poster: recording.poster.unwrap_or_default(),
+        title: recording.title.unwrap_or_default(),
+    }
 }
 
 /// Several headers of one name are joined as RFC 9110, 5.3 has it.

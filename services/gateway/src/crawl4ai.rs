@@ -3,6 +3,7 @@
 //!
 //! Crawl4AI's errors are `{"detail": …}`; a problem document has that member too, so errors need no form of their own.
 
+mod extraction;
 mod fields;
 mod result;
 mod status;
@@ -107,7 +108,7 @@ async fn create(
         submission.request.request_id = key.to_owned();
     }
     let request = transcode::outgoing(edge, context, Some(&principal), submission.request);
-    let job = jobs(edge).create_crawl_job(request).await?.into_inner();
+    let job = jobs(edge).create_crawl_job(request).await.map_err(extraction::renamed)?.into_inner();
     let id =
         JobId::from_name(&job.name).map_err(|error| mesh::fail(Code::Internal, "BAD_JOB_NAME", &error))?;
     let mut response = body::json(&json!({"task_id": task_id(id), "ignored_fields": submission.ignored}));

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use domain::{Lane, PageUrl, Priority};
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +37,26 @@ pub(crate) struct Spec {
     /// Whether pages that robots.txt asks to leave alone are left alone. Jobs of before there was a choice are.
     #[serde(default = "yes")]
     pub(crate) respect_robots: bool,
+    /// What is read of the pages. `None`: everything, as it has always been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) extraction: Option<Message>,
+}
+
+/// A message of the protocol that this service keeps and hands on, but has no rules about: its bytes, Base64 in JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Message(pub(crate) Vec<u8>);
+
+impl Serialize for Message {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD_NO_PAD.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Message {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        STANDARD_NO_PAD.decode(text).map(Self).map_err(serde::de::Error::custom)
+    }
 }
 
 fn yes() -> bool {

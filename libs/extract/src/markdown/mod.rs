@@ -30,7 +30,7 @@ pub(crate) struct View<'t> {
 
 impl View<'_> {
     /// Whether a node and all below it are left out.
-    fn skipped(&self, at: Index) -> bool {
+    pub(crate) fn skipped(&self, at: Index) -> bool {
         self.tree.hidden(at) || self.skip.get(at).copied().unwrap_or(false)
     }
 

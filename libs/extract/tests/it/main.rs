@@ -13,6 +13,7 @@ mod media;
 mod metadata;
 mod patterns;
 mod pdf;
+mod request;
 mod schema;
 mod selection;
 mod status;

@@ -146,6 +146,7 @@ proptest! {
                 excluded_selector: Some(selector("h1 ~ p")),
                 excluded_tags: vec!["table".into()],
                 word_count_threshold: threshold,
+                only_text: threshold == 3,
                 exclude: Exclude { internal_links: true, external_images: true, ..Exclude::default() },
             };
             let schema = json!({"baseSelector": "//*", "fields": [

@@ -40,6 +40,33 @@ async fn a_page_becomes_a_document() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_document_is_what_the_job_asked_for() {
+    use api::job::v1::{Extraction, Patterns, Selection, extraction::Format, patterns::Custom};
+    let (bed, site) = (Bed::start(NO_BROWSER).await, Site::start().await);
+    let extraction = Extraction {
+        formats: vec![Format::CleanedHtml.into(), Format::Citations.into(), Format::Chunks.into()],
+        selection: Some(Selection { excluded_tags: vec!["h1".to_owned()], ..Selection::default() }),
+        patterns: Some(Patterns {
+            custom: vec![Custom { label: "drink".to_owned(), pattern: "pouring hot (water)".to_owned() }],
+            ..Patterns::default()
+        }),
+        ..Extraction::default()
+    };
+    let config = CrawlConfig { extraction: Some(extraction), ..CrawlConfig::default() };
+    let page = bed.page(&site.url("/article"), config);
+    assert_eq!(bed.work(&page).await.verdict(), page::Verdict::Ok);
+    let document = bed.stored(&page).unwrap().header.document.unwrap();
+    assert!(document.markdown.is_empty() && document.text.is_empty() && document.links.is_empty());
+    assert!(document.cleaned_html.contains("<main>") && !document.cleaned_html.contains("On tea"));
+    assert!(document.markdown_with_citations.contains("next⟨1⟩"), "{}", document.markdown_with_citations);
+    assert!(document.references_markdown.contains(&site.url("/next")), "{}", document.references_markdown);
+    assert_eq!(document.chunks.len(), 1);
+    let found = &document.matches[0];
+    assert_eq!((found.label.as_str(), found.value.as_str(), found.end - found.start), ("drink", "water", 5));
+    assert_eq!((document.title.as_str(), document.extracted), ("Tea", None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_answer_has_its_verdict() {
     use page::Verdict as V;
     let (bed, site) = (Bed::start(NO_BROWSER).await, Site::start().await);

@@ -9,6 +9,8 @@ use serde_json::Value;
 pub(super) enum Fate {
     /// It takes effect.
     Sets(Setting),
+    /// It says what is read of a page.
+    Extracts,
     /// It changes nothing that the caller would see, or crawlmesh does it its own way. Reported as ignored.
     Ignored,
     /// It changes what a screenshot shows. Refused with one, otherwise ignored.
@@ -28,7 +30,7 @@ pub(super) enum Setting {
     MaxRetries,
 }
 
-use Fate::{Ignored, Picture, Refused, Sets, Unless};
+use Fate::{Extracts, Ignored, Picture, Refused, Sets, Unless};
 
 /// Whether a value asks for nothing, so that any field may have it.
 pub(super) fn asks_nothing(value: &Value) -> bool {
@@ -51,12 +53,6 @@ fn own_browser(value: &Value) -> bool {
 
 fn get(value: &Value) -> bool {
     value.as_str().is_some_and(|method| method.eq_ignore_ascii_case("get"))
-}
-
-/// The main content comes as `fit_markdown` anyway; a filter by a question or a model would choose other content.
-fn plain_markdown(value: &Value) -> bool {
-    let text = value.to_string();
-    !text.contains("BM25ContentFilter") && !text.contains("LLMContentFilter")
 }
 
 fn html_scraping(value: &Value) -> bool {
@@ -133,21 +129,21 @@ pub(super) const CRAWLER: &[(&str, Fate)] = &[
     ("check_cache_freshness", Ignored),
     ("check_robots_txt", Ignored),
     ("chunking_strategy", Ignored),
-    ("css_selector", Refused),
+    ("css_selector", Extracts),
     ("deep_crawl_strategy", Refused),
     ("delay_before_return_html", Ignored),
     ("disable_cache", Ignored),
-    ("exclude_all_images", Refused),
-    ("exclude_domains", Refused),
-    ("exclude_external_images", Refused),
-    ("exclude_external_links", Refused),
-    ("exclude_internal_links", Refused),
-    ("exclude_social_media_domains", Refused),
-    ("exclude_social_media_links", Refused),
-    ("excluded_selector", Refused),
-    ("excluded_tags", Refused),
+    ("exclude_all_images", Extracts),
+    ("exclude_domains", Extracts),
+    ("exclude_external_images", Extracts),
+    ("exclude_external_links", Extracts),
+    ("exclude_internal_links", Extracts),
+    ("exclude_social_media_domains", Extracts),
+    ("exclude_social_media_links", Extracts),
+    ("excluded_selector", Extracts),
+    ("excluded_tags", Extracts),
     ("experimental", Refused),
-    ("extraction_strategy", Refused),
+    ("extraction_strategy", Extracts),
     ("fallback_fetch_function", Refused),
     ("fetch_ssl_certificate", Refused),
     ("flatten_shadow_dom", Refused),
@@ -165,7 +161,7 @@ pub(super) const CRAWLER: &[(&str, Fate)] = &[
     ("locale", Refused),
     ("log_console", Ignored),
     ("magic", Refused),
-    ("markdown_generator", Unless(plain_markdown)),
+    ("markdown_generator", Extracts),
     ("match_mode", Ignored),
     ("max_range", Ignored),
     ("max_retries", Sets(Setting::MaxRetries)),
@@ -174,7 +170,7 @@ pub(super) const CRAWLER: &[(&str, Fate)] = &[
     ("method", Unless(get)),
     ("no_cache_read", Ignored),
     ("no_cache_write", Ignored),
-    ("only_text", Refused),
+    ("only_text", Extracts),
     ("override_navigator", Refused),
     ("page_timeout", Sets(Setting::PageTimeout)),
     ("parser_type", Ignored),
@@ -206,7 +202,7 @@ pub(super) const CRAWLER: &[(&str, Fate)] = &[
     ("stream", Ignored),
     ("table_extraction", Unless(plain_tables)),
     ("table_score_threshold", Ignored),
-    ("target_elements", Refused),
+    ("target_elements", Extracts),
     ("timezone_id", Refused),
     ("url", Ignored),
     ("url_matcher", Refused),
@@ -219,7 +215,7 @@ pub(super) const CRAWLER: &[(&str, Fate)] = &[
     ("wait_for_images", Picture),
     ("wait_for_timeout", Ignored),
     ("wait_until", Ignored),
-    ("word_count_threshold", Ignored),
+    ("word_count_threshold", Extracts),
 ];
 
 #[cfg(test)]

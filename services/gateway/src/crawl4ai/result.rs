@@ -3,10 +3,10 @@
 
 use api::{
     job::v1::{
-        Page,
+        Job, Page,
         page::{Lane, Verdict},
     },
-    result::v1::{Document, Image, Link, Table},
+    result::v1::{Document, Image, Link, Media, PatternMatch, Table},
 };
 use prost_types::{Struct, Value as ProtoValue, value::Kind};
 use serde_json::{Map, Value, json};
@@ -26,12 +26,24 @@ pub(super) fn failed(page: &Page) -> Value {
 }
 
 /// A page with its document.
-pub(super) fn fetched(page: &Page, document: &Document, html: String, screenshot: Option<String>) -> Value {
+pub(super) fn fetched(
+    job: &Job,
+    page: &Page,
+    document: &Document,
+    html: String,
+    screenshot: Option<String>,
+) -> Value {
     let success = matches!(page.verdict(), Verdict::Ok | Verdict::NotModified);
     let mut result = if success { empty(page) } else { failed(page) };
     result["html"] = json!(html);
     result["success"] = json!(success);
+    result["cleaned_html"] = json!(document.cleaned_html);
+    result["extracted_content"] = json!(extracted(job, page, document).map(|found| found.to_string()));
     result["media"]["images"] = document.images.iter().map(image).collect();
+    for (list, kind) in [("videos", "video"), ("audios", "audio")] {
+        result["media"][list] =
+            document.media.iter().filter(|media| media.kind == kind).map(recording).collect();
+    }
     let links = |internal: bool| {
         document.links.iter().filter(|link| link.internal == internal).map(link).collect::<Value>()
     };
@@ -39,9 +51,10 @@ pub(super) fn fetched(page: &Page, document: &Document, html: String, screenshot
     result["screenshot"] = json!(screenshot);
     result["markdown"] = json!({
         "raw_markdown": document.markdown,
-        // Crawl4AI's client requires text here; there are no citations to show.
-        "markdown_with_citations": document.markdown,
-        "references_markdown": "",
+        // Crawl4AI's client requires text here; a job of the native API may have asked for no citations.
+        "markdown_with_citations":
+            if document.markdown_with_citations.is_empty() { &document.markdown } else { &document.markdown_with_citations },
+        "references_markdown": document.references_markdown,
         "fit_markdown": document.fit_markdown,
         "fit_html": null,
     });
@@ -50,6 +63,16 @@ pub(super) fn fetched(page: &Page, document: &Document, html: String, screenshot
     result["redirected_url"] = json!(document.final_url);
     result["tables"] = document.tables.iter().map(table).collect();
     result
+}
+
+/// What the job's schema or patterns found; nothing if it has neither.
+fn extracted(job: &Job, page: &Page, document: &Document) -> Option<Value> {
+    if let Some(items) = &document.extracted {
+        return Some(items.values.iter().map(to_value).collect());
+    }
+    let asked = job.config.as_ref().and_then(|config| config.extraction.as_ref());
+    let value = |found: &PatternMatch| json!({"url": page.url, "label": found.label, "value": found.value, "span": [found.start, found.end]});
+    asked.is_some_and(|asked| asked.patterns.is_some()).then(|| document.matches.iter().map(value).collect())
 }
 
 /// Every field, with what the ledger knows.
@@ -109,6 +132,13 @@ fn image(image: &Image) -> Value {
     json!({
         "src": image.url, "data": "", "alt": image.alt, "desc": "", "score": 0, "type": "image", "group_id": 0,
         "format": null, "width": image.width,
+    })
+}
+
+fn recording(media: &Media) -> Value {
+    json!({
+        "src": media.url, "data": "", "alt": media.title, "desc": "", "score": 0, "type": media.kind, "group_id": 0,
+        "format": null, "width": null, "poster": media.poster,
     })
 }
 
@@ -185,7 +215,7 @@ mod tests {
     #[test]
     fn a_captcha_is_no_success_though_there_is_a_document() {
         let page = Page { verdict: Verdict::Blocked.into(), http_status: Some(200), ..Page::default() };
-        let result = fetched(&page, &Document::default(), String::new(), None);
+        let result = fetched(&Job::default(), &page, &Document::default(), String::new(), None);
         assert_eq!((&result["success"], &result["error_message"]), (&json!(false), &json!("blocked")));
     }
 
@@ -208,7 +238,7 @@ mod tests {
             metadata: Some(Struct { fields }),
             ..Document::default()
         };
-        let result = fetched(&page, &document, "<p>".into(), Some("aGk=".into()));
+        let result = fetched(&Job::default(), &page, &document, "<p>".into(), Some("aGk=".into()));
         assert_eq!(result["markdown"]["raw_markdown"], "# M");
         assert_eq!(result["markdown"]["references_markdown"], "");
         assert_eq!(result["links"]["internal"][0]["base_domain"], "a.example");

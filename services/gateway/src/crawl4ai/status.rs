@@ -118,7 +118,7 @@ impl Reader<'_> {
                 break;
             }
             left -= size;
-            results.push(self.page(page, document).await?);
+            results.push(self.page(job, page, document).await?);
         }
         let found = job.counts.map_or(0, |counts| counts.found);
         let shown = results.len();
@@ -159,12 +159,12 @@ impl Reader<'_> {
         }
     }
 
-    async fn page(&self, page: &Page, document: Option<Document>) -> Result<Value, Status> {
+    async fn page(&self, job: &Job, page: &Page, document: Option<Document>) -> Result<Value, Status> {
         let Some(document) = document else { return Ok(result::failed(page)) };
         let html = self.artifact(&document, "html").await?;
         let html = html.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
         let screenshot = self.artifact(&document, "screenshot").await?.map(|bytes| STANDARD.encode(bytes));
-        Ok(result::fetched(page, &document, html, screenshot))
+        Ok(result::fetched(job, page, &document, html, screenshot))
     }
 
     /// An artifact, if the document has it. One that has expired since is as good as none.

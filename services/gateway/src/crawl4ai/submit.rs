@@ -6,7 +6,10 @@ use api::job::v1::{
 use mesh::Violations;
 use serde_json::{Map, Value};
 
-use super::fields::{self, Fate, Setting};
+use super::{
+    extraction,
+    fields::{self, Fate, Setting},
+};
 use crate::problem::Problem;
 
 /// Milliseconds of `page_timeout` that a job may have.
@@ -27,6 +30,7 @@ struct Reader {
     wrong: Violations,
     ignored: Vec<String>,
     config: CrawlConfig,
+    extraction: extraction::Reader,
     /// Fields that matter if there will be a screenshot.
     pictures: Vec<String>,
 }
@@ -48,7 +52,8 @@ pub(super) fn read(body: &Map<String, Value>) -> Result<Submission, Problem> {
         reader.wrong.add("urls", "REQUIRED", "must be a list of URLs");
     }
     reader.settle_pictures();
-    let Reader { wrong, ignored, config, .. } = reader;
+    let Reader { wrong, ignored, mut config, extraction, .. } = reader;
+    config.extraction = Some(extraction.finish());
     wrong.into_result()?;
     let request =
         CreateCrawlJobRequest { urls, config: Some(config), webhook, ..CreateCrawlJobRequest::default() };
@@ -76,7 +81,7 @@ impl Reader {
         match unwrap(value) {
             Value::Object(object) => {
                 for (name, value) in object {
-                    self.field(name, &format!("{section}.{name}"), unwrap(value), table);
+                    self.field(name, &format!("{section}.{name}"), value, table);
                 }
             }
             Value::Null => {}
@@ -88,7 +93,12 @@ impl Reader {
         let Ok(index) = table.binary_search_by(|(known, _)| (*known).cmp(name)) else {
             return self.wrong.add(path, "UNKNOWN_FIELD", "is not a field");
         };
+        let (raw, value) = (value, unwrap(value));
         match table[index].1 {
+            Fate::Extracts => {
+                let mut notes = extraction::Notes { wrong: &mut self.wrong, ignored: &mut self.ignored };
+                self.extraction.set(name, path, raw, &mut notes);
+            }
             Fate::Sets(setting) => self.set(setting, path, value),
             Fate::Ignored => self.ignored.push(path.to_owned()),
             _ if fields::asks_nothing(value) => {}
@@ -191,7 +201,7 @@ impl Reader {
 }
 
 /// Crawl4AI's own writer wraps objects as `{"type": …, "params": …}` and dictionaries as `{"type": "dict", "value": …}`.
-fn unwrap(value: &Value) -> &Value {
+pub(super) fn unwrap(value: &Value) -> &Value {
     let Value::Object(object) = value else { return value };
     let wrapped = object.len() == 2 && object.get("type").is_some_and(Value::is_string);
     let inner = object.get("params").or_else(|| object.get("value"));
@@ -270,8 +280,16 @@ mod tests {
             (json!({"urls": ["a"], "hooks": {"x": 1}}), "hooks", "UNSUPPORTED_FIELD"),
             (with("crawler_config", json!({"js_code": "x"})), "crawler_config.js_code", "UNSUPPORTED_FIELD"),
             (
-                with("crawler_config", json!({"css_selector": "p"})),
+                with("crawler_config", json!({"css_selector": 1})),
                 "crawler_config.css_selector",
+                "INVALID_TYPE",
+            ),
+            (
+                with(
+                    "crawler_config",
+                    json!({"extraction_strategy": {"type": "LLMExtractionStrategy", "params": {}}}),
+                ),
+                "crawler_config.extraction_strategy",
                 "UNSUPPORTED_FIELD",
             ),
             (with("crawler_config", json!({"method": "POST"})), "crawler_config.method", "UNSUPPORTED_FIELD"),
@@ -309,9 +327,9 @@ mod tests {
                 with(
                     "crawler_config",
                     json!({"markdown_generator": {"type": "DefaultMarkdownGenerator", "params":
-                    {"content_filter": {"type": "BM25ContentFilter", "params": {"user_query": "x"}}}}}),
+                    {"content_filter": {"type": "LLMContentFilter", "params": {"instruction": "x"}}}}}),
                 ),
-                "crawler_config.markdown_generator",
+                "crawler_config.markdown_generator.content_filter",
                 "UNSUPPORTED_FIELD",
             ),
         ] {

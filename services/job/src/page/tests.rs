@@ -28,6 +28,7 @@ pub(crate) fn spec(render: Render, max_attempts: i32) -> Spec {
         keep_html: true,
         result_ttl: Duration::from_secs(3600),
         respect_robots: true,
+        extraction: None,
     }
 }
 

@@ -112,6 +112,7 @@ pub(crate) fn config(spec: &Spec) -> pb::CrawlConfig {
         keep_html: Some(spec.keep_html),
         result_ttl: prost_types::Duration::try_from(spec.result_ttl).ok(),
         respect_robots: Some(spec.respect_robots),
+        extraction: spec.extraction.as_ref().and_then(|message| pb::Extraction::decode(&message.0[..]).ok()),
     }
 }
 

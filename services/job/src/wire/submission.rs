@@ -8,12 +8,13 @@ use std::{
 use api::job::v1::{self as pb, crawl_config, job};
 use domain::{AddressPolicy, PageUrl, Priority};
 use mesh::Violations;
+use prost::Message as _;
 use tonic::Status;
 
 use super::{read_duration, read_wait, target::read_webhook};
 use crate::{
     error::Error,
-    spec::{Render, Spec, Submission},
+    spec::{self, Render, Spec, Submission},
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -120,6 +121,7 @@ fn read_config(config: pb::CrawlConfig, violations: &mut Violations) -> Spec {
     let result_ttl = read_duration("config.result_ttl", config.result_ttl, 7 * DAY, RESULT_TTL, violations);
     let keep_html = config.keep_html.unwrap_or(true);
     let respect_robots = config.respect_robots.unwrap_or(true);
+    let extraction = config.extraction.map(|options| extraction(&options, violations));
     Spec {
         render,
         page_timeout,
@@ -128,7 +130,17 @@ fn read_config(config: pb::CrawlConfig, violations: &mut Violations) -> Spec {
         keep_html,
         result_ttl,
         respect_robots,
+        extraction,
     }
+}
+
+/// Options that a crawler will read as they stand, so they are checked by what reads them.
+fn extraction(options: &pb::Extraction, violations: &mut Violations) -> spec::Message {
+    for refusal in extract::options(options).err().unwrap_or_default() {
+        let field = format!("config.extraction.{}", refusal.field);
+        violations.add(field, refusal.reason, refusal.description);
+    }
+    spec::Message(options.encode_to_vec())
 }
 
 fn read_labels(labels: HashMap<String, String>, violations: &mut Violations) -> BTreeMap<String, String> {

@@ -93,6 +93,11 @@ fn bad_input_is_refused_with_field_and_reason() {
             "OUT_OF_RANGE",
         ),
         (
+            |r| r.config = config(|c| c.extraction = selector("p[")),
+            "config.extraction.selection.css_selector",
+            "INVALID_SELECTOR",
+        ),
+        (
             |r| r.labels = (0..33).map(|n| (n.to_string(), String::new())).collect(),
             "labels",
             "TOO_MANY_LABELS",
@@ -199,6 +204,24 @@ fn bad_input_is_refused_with_field_and_reason() {
         assert_eq!(violations(&status), [(field.to_owned(), reason.to_owned())]);
         assert_eq!(error_reason(&status).as_deref(), Some(reason), "{field}");
     }
+}
+
+fn selector(css: &str) -> Option<pb::Extraction> {
+    let selection = pb::Selection { css_selector: css.to_owned(), ..pb::Selection::default() };
+    Some(pb::Extraction { selection: Some(selection), ..pb::Extraction::default() })
+}
+
+#[test]
+fn extraction_options_are_kept_shown_and_hashed() {
+    let submission = read(|r| r.config = config(|c| c.extraction = selector("main"))).unwrap();
+    let stored = serde_json::to_value(&submission.spec).unwrap();
+    let spec: crate::spec::Spec = serde_json::from_value(stored.clone()).unwrap();
+    assert_eq!(super::config(&spec).extraction, selector("main"));
+    assert_ne!(submission.hash(), read(|_| {}).unwrap().hash());
+    let mut before = stored;
+    before.as_object_mut().unwrap().remove("extraction");
+    let spec: crate::spec::Spec = serde_json::from_value(before).unwrap();
+    assert_eq!(super::config(&spec).extraction, None, "jobs of before there was a choice");
 }
 
 static LONG_LABEL: std::sync::LazyLock<String> =

@@ -169,6 +169,45 @@ async fn a_job_over_grpc_on_postgres() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn extraction_options_over_rest() {
+    let (mesh, site) = (Mesh::start().await, Site::start().await);
+    let shop = "<title>Shop</title><nav><a href=/n>nav</a></nav><div class=item><h2>Tea</h2><b>4.50 EUR</b></div>\
+        <div class=item><h2>Cup</h2><b>9.00 EUR</b></div>";
+    site.set("/shop", Answer::Bytes("text/html", shop.into()));
+    let schema = json!({"baseSelector": ".item", "fields": [
+        {"name": "name", "selector": "h2", "type": "text"},
+        {"name": "price", "selector": "b", "type": "regex", "pattern": "([\\d.]+)", "group": 1},
+    ]});
+    let extraction = json!({
+        "formats": ["MARKDOWN", "TABLES"],
+        "selection": {"css_selector": ".item"},
+        "schema": {"language": "CSS", "schema": schema},
+        "patterns": {"built_in": ["currency"]},
+    });
+    let body = json!({"urls": [site.url("/shop")], "config": {"render": "HTTP", "extraction": extraction}});
+    let job = mesh.rest.post("/v1/crawl-jobs?wait=30s", &body).await;
+    assert_eq!(job.json["verdicts"], json!({"ok": 1}), "{}", job.text);
+    assert_eq!(job.json["config"]["extraction"]["schema"]["schema"], schema, "shown as it was given");
+    let name = job.json["name"].as_str().unwrap_or_default();
+    let documents = mesh.rest.get(&format!("/v1/{name}/documents")).await;
+    let document = &documents.json["documents"][0];
+    let expected = json!([{"name": "Tea", "price": "4.50"}, {"name": "Cup", "price": "9.00"}]);
+    assert_eq!(document["extracted"], expected, "{}", documents.text);
+    assert_eq!(document["matches"][1]["value"], "9.00 EUR");
+    assert!(document["markdown"].as_str().unwrap_or_default().starts_with("## Tea"), "{}", documents.text);
+    assert_eq!((&document["fit_markdown"], &document["links"]), (&json!(""), &json!([])));
+    assert_eq!((&document["title"], &document["content_kind"]), (&json!("Shop"), &json!("other")));
+
+    let wrong = json!({"selection": {"css_selector": "p["}, "schema": {"schema": {"baseSelector": "p"}}});
+    let body = json!({"urls": [site.url("/shop")], "config": {"extraction": wrong}});
+    let refused = mesh.rest.post("/v1/crawl-jobs", &body).await;
+    let fields: Vec<_> =
+        refused.json["errors"].as_array().into_iter().flatten().map(|e| e["field"].clone()).collect();
+    let expected = ["config.extraction.selection.css_selector", "config.extraction.schema.schema.fields"];
+    assert_eq!((refused.status, fields), (400, expected.map(|it| json!(it)).to_vec()), "{}", refused.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_robots_txt_asks_to_leave_alone_is_left_alone() {
     let (mesh, site) = (Mesh::start().await, Site::start().await);
     let rules = "User-agent: *\nDisallow: /p/1\n";
