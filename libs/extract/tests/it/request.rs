@@ -26,7 +26,7 @@ fn value(json: &serde_json::Value) -> Value {
     let kind = match json {
         Json::Null => Kind::NullValue(0),
         Json::Bool(bool) => Kind::BoolValue(*bool),
-        Json::Number(number) => Kind::NumberValue(number.as_f64().unwrap()),
+        Json::Number(number) => Kind::NumberValue(number.as_f64().unwrap_or_default()),
         Json::String(text) => Kind::StringValue(text.clone()),
         Json::Array(items) => Kind::ListValue(ListValue { values: items.iter().map(value).collect() }),
         Json::Object(_) => Kind::StructValue(fields(json)),

@@ -262,6 +262,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_read_of_a_page_is_understood() {
+        let body = json!({"urls": ["a"], "crawler_config": {
+            "css_selector": "main", "target_elements": ["p"], "only_text": true, "word_count_threshold": 1,
+            "exclude_social_media_links": true, "exclude_social_media_domains": ["social.example"],
+            "exclude_domains": ["ads.example"], "extraction_strategy": {"type": "NoExtractionStrategy", "params": {}},
+            "markdown_generator": {"type": "DefaultMarkdownGenerator", "params": {
+                "options": {"type": "dict", "value": {"body_width": 80}},
+                "content_filter": {"type": "PruningContentFilter", "params": {
+                    "threshold": 0.4, "threshold_type": "dynamic", "min_word_threshold": 5}}}}}});
+        let Submission { request, ignored } = submitted(&body).unwrap();
+        assert_eq!(ignored, ["crawler_config.markdown_generator.options"]);
+        let extraction = request.config.unwrap().extraction.unwrap();
+        let selection = extraction.selection.unwrap();
+        assert_eq!((selection.css_selector.as_str(), selection.only_text), ("main", true));
+        assert_eq!(selection.exclude_domains, ["ads.example", "social.example"]);
+        assert!(!selection.exclude_social_media_links, "the caller's own list takes its place");
+        let expected =
+            api::job::v1::content_filter::Pruning { threshold: Some(0.4), dynamic: true, min_words: 5 };
+        let kind = extraction.filter.unwrap().kind.unwrap();
+        assert_eq!(kind, api::job::v1::content_filter::Kind::Pruning(expected));
+        assert!(extraction.schema.is_none() && extraction.patterns.is_none());
+    }
+
+    #[test]
     fn without_java_script_no_browser_is_used() {
         let body =
             json!({"urls": ["a"], "browser_config": {"java_script_enabled": false, "viewport_width": 800}});

@@ -3,6 +3,8 @@
 //! Promises: neither network nor mesh; one bad file among many is named and does not stop the others; no input is
 //! read beyond [`MAX_INPUT_BYTES`].
 
+mod wishes;
+
 use std::{
     collections::HashSet,
     fs::{self, File},
@@ -12,10 +14,12 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
+use api::job::v1::extraction;
 use clap::{Args, ValueEnum};
 use extract::{Document, Input, Options};
 use url::Url;
 
+use self::wishes::Wishes;
 use super::output;
 
 /// Largest file that is read: 64 MiB.
@@ -41,6 +45,8 @@ pub(super) struct ExtractArgs {
     /// A folder for one file for each input, named like the input. Needed for more than one.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    wishes: Wishes,
 }
 
 /// What is written of a document.
@@ -52,6 +58,10 @@ enum Format {
     Fit,
     /// The main content as plain text.
     Text,
+    /// The whole page as Markdown with numbered citations, and the list of them.
+    Citations,
+    /// The whole page as clean HTML.
+    Html,
     /// The links, a line for each: address, tab, text.
     Links,
     /// The document: everything that was found.
@@ -66,23 +76,24 @@ pub(super) async fn run(args: ExtractArgs) -> anyhow::Result<ExitCode> {
 fn all(args: &ExtractArgs) -> anyhow::Result<ExitCode> {
     let stdin = [PathBuf::from(STDIN)];
     let files = if args.files.is_empty() { &stdin[..] } else { &args.files };
+    let options = args.wishes.options(args.format.parts())?;
     let Some(folder) = &args.out else {
         ensure!(files.len() == 1, "several files need a folder to write to: name one with --out");
-        output::line(&one(&files[0], args)?)?;
+        output::line(&one(&files[0], args, &options)?)?;
         return Ok(ExitCode::SUCCESS);
     };
     fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
     let (mut taken, mut code) = (HashSet::new(), ExitCode::SUCCESS);
     for file in files {
         let path = folder.join(free_name(file, args.format.extension(), &mut taken));
-        if let Err(error) = one(file, args).and_then(|text| write(&path, &text)) {
+        if let Err(error) = one(file, args, &options).and_then(|text| write(&path, &text)) {
             code = output::failure(&error);
         }
     }
     Ok(code)
 }
 
-fn one(file: &Path, args: &ExtractArgs) -> anyhow::Result<String> {
+fn one(file: &Path, args: &ExtractArgs, options: &Options) -> anyhow::Result<String> {
     let extracted = || {
         let bytes = read(file)?;
         let url = match &args.url {
@@ -91,7 +102,7 @@ fn one(file: &Path, args: &ExtractArgs) -> anyhow::Result<String> {
         };
         let content_type = args.media_type.as_deref().or_else(|| media_type(file));
         let input = Input { bytes: &bytes, content_type, url: &url };
-        args.format.of(extract::extract(input, &Options::default())?)
+        args.format.of(extract::extract(input, options)?)
     };
     extracted().with_context(|| format!("extract {}", file.display()))
 }
@@ -150,9 +161,19 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 impl Format {
     fn extension(self) -> &'static str {
         match self {
-            Self::Markdown | Self::Fit => "md",
+            Self::Markdown | Self::Fit | Self::Citations => "md",
             Self::Text | Self::Links => "txt",
+            Self::Html => "html",
             Self::Json => "json",
+        }
+    }
+
+    /// The parts of a document that are needed for it; none: the usual ones.
+    fn parts(self) -> &'static [extraction::Format] {
+        match self {
+            Self::Markdown | Self::Fit | Self::Text | Self::Links | Self::Json => &[],
+            Self::Citations => &[extraction::Format::Citations],
+            Self::Html => &[extraction::Format::CleanedHtml],
         }
     }
 
@@ -161,6 +182,11 @@ impl Format {
             Self::Markdown => document.markdown,
             Self::Fit => document.fit_markdown,
             Self::Text => document.text,
+            Self::Citations => {
+                let citations = document.citations.unwrap_or_default();
+                format!("{}\n\n{}", citations.markdown, citations.references).trim_end().to_owned()
+            }
+            Self::Html => document.cleaned_html,
             Self::Links => {
                 let line = |link: &extract::Link| format!("{}\t{}", link.url, link.text);
                 document.links.iter().map(line).collect::<Vec<_>>().join("\n")
@@ -228,6 +254,8 @@ mod tests {
             ("markdown", "a.md", "# A\n\nSee [b](https://example.com/b).\n"),
             ("links", "a.txt", "https://example.com/b\tb\n"),
             ("text", "a.txt", "A\n\nSee b.\n"),
+            ("citations", "a.md", "# A\n\nSee b⟨1⟩.\n\n## References\n\n⟨1⟩ https://example.com/b: b\n"),
+            ("html", "a.html", "<h1>A</h1><p>See <a href=\"https://example.com/b\">b</a>.</p>\n"),
         ] {
             let code = run(&[&a, "--url", address, "--format", format, "--out", &out]).unwrap();
             assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::SUCCESS));
@@ -236,6 +264,49 @@ mod tests {
         run(&[&a, "--format", "json", "--out", &out]).unwrap();
         let document: serde_json::Value = serde_json::from_str(&read("a.json").unwrap()).unwrap();
         assert_eq!((&document["title"], &document["word_count"]), (&"T".into(), &3.into()));
+    }
+
+    #[test]
+    fn wishes_are_those_of_a_job() {
+        let folder = tempfile::tempdir().expect("because the temporary folder can be written");
+        let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+        let page = "<title>T</title><nav>menu</nav><main><h1>A</h1><p>Cats sleep, mail a@b.example.</p><p>Dogs bark.</p></main>";
+        let schema =
+            r#"{"baseSelector": "main", "fields": [{"name": "head", "selector": "h1", "type": "text"}]}"#;
+        fs::write(path("p.html"), page).unwrap();
+        fs::write(path("s.json"), schema).unwrap();
+        let (page, schema, out) = (path("p.html"), path("s.json"), path("out"));
+        let read = |name: &str| fs::read_to_string(Path::new(&out).join(name)).unwrap();
+        let args = [
+            "--select",
+            "p",
+            "--exclude",
+            "p:last-child",
+            "--pattern",
+            "email",
+            "--pattern",
+            "who=(\\w+) sleep",
+        ];
+        run(&[&[page.as_str(), "--schema", &schema, "--format", "json", "--out", &out][..], &args].concat())
+            .unwrap();
+        let document: serde_json::Value = serde_json::from_str(&read("p.json")).unwrap();
+        assert_eq!(document["markdown"], "Cats sleep, mail a@b.example.");
+        assert_eq!(document["extracted"]["items"], serde_json::json!([{"head": "A"}]));
+        assert_eq!(
+            (&document["matches"][0]["value"], &document["matches"][1]["value"]),
+            (&"a@b.example".into(), &"Cats".into())
+        );
+        run(&[&page, "--query", "dogs", "--format", "fit", "--out", &out]).unwrap();
+        assert_eq!(read("p.md"), "# A\n\nDogs bark.\n");
+        for (arguments, said) in [
+            (&["--select", "p["][..], "css_selector"),
+            (&["--pattern", "nothing"], "built_in"),
+            (&["--schema", "/no/such/file"], "/no/such/file"),
+            (&["--xpath"], "--schema"),
+        ] {
+            let error = format!("{:#}", run(&[&[page.as_str()], arguments].concat()).unwrap_err());
+            assert!(error.contains(said), "{arguments:?}: {error}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The Crawl4AI job endpoints: its paths, its shapes, and an honest word on each field that we do not support.
 
 use serde_json::{Value, json};
-use testkit::{Inbox, Mesh, Site, eventually};
+use testkit::{Inbox, Mesh, Site, eventually, site::Answer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crawl4ai_client_works_unchanged() {
@@ -39,6 +39,67 @@ async fn a_crawl4ai_client_works_unchanged() {
         (&json!(task), &json!("crawl"), &json!("completed"))
     );
     assert_eq!(received[0].header("x-tag"), "7");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strategies_and_filters_have_crawl4ais_results() {
+    let (mesh, site) = (Mesh::start().await, Site::start().await);
+    let shop = "<title>Shop</title><nav><a href=/n>nav</a></nav><main><div class=item><h2>Tea</h2><b>4.50 EUR</b></div>\
+        <p>Green tea is made of leaves that were not left to wither, see <a href=/more>more of it</a>.</p>\
+        <video src=/film.mp4></video></main>";
+    site.set("/shop", Answer::Bytes("text/html", shop.into()));
+    let dict = |value: Value| json!({"type": "dict", "value": value});
+    let fields = json!([dict(json!({"name": "name", "selector": "h2", "type": "text"}))]);
+    let schema = dict(json!({"name": "shop", "baseSelector": ".item", "fields": fields}));
+    let css = json!({"type": "JsonCssExtractionStrategy", "params": {"schema": schema, "verbose": true}});
+    let filter =
+        json!({"type": "BM25ContentFilter", "params": {"user_query": "green leaves", "bm25_threshold": 0.1}});
+    let config = json!({
+        "excluded_tags": ["nav"],
+        "extraction_strategy": css,
+        "markdown_generator": {"type": "DefaultMarkdownGenerator", "params": {"content_filter": filter}},
+    });
+    let run = async |config: Value| {
+        let body = json!({"urls": [site.url("/shop")], "crawler_config": {"type": "CrawlerRunConfig", "params": config}});
+        let accepted = mesh.rest.post("/crawl/job", &body).await;
+        assert_eq!(accepted.status, 202, "{}", accepted.text);
+        let path = format!("/crawl/job/{}", accepted.json["task_id"].as_str().unwrap_or_default());
+        let ask = || async { mesh.rest.get(&path).await.json };
+        let done = eventually(ask, |answer: &Value| answer["status"] != "processing").await;
+        (accepted.json["ignored_fields"].clone(), done["result"]["results"][0].clone())
+    };
+    let (ignored, result) = run(config).await;
+    assert_eq!(ignored, json!(["crawler_config.extraction_strategy.verbose"]));
+    assert_eq!(result["extracted_content"], r#"[{"name":"Tea"}]"#, "{result:#}");
+    let markdown = &result["markdown"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    assert!(text(&markdown["markdown_with_citations"]).contains("more of it⟨1⟩"), "{markdown:#}");
+    assert!(
+        text(&markdown["references_markdown"]).contains(&format!("⟨1⟩ {}", site.url("/more"))),
+        "{markdown:#}"
+    );
+    let fit = text(&markdown["fit_markdown"]);
+    assert!(fit.contains("Green tea") && !fit.contains("4.50"), "{fit}");
+    assert!(
+        text(&result["cleaned_html"]).contains("<h2>Tea</h2>")
+            && !text(&result["cleaned_html"]).contains("nav")
+    );
+    assert_eq!(result["media"]["videos"][0]["src"], site.url("/film.mp4"));
+    assert_eq!(result["links"]["internal"].as_array().map(Vec::len), Some(1));
+
+    let regex =
+        json!({"pattern": {"type": "_B", "params": 128}, "custom": dict(json!({"drink": "Green (\\w+)"}))});
+    let regex = json!({"extraction_strategy": {"type": "RegexExtractionStrategy", "params": regex}});
+    let (_, result) = run(regex).await;
+    let found: Value = serde_json::from_str(&text(&result["extracted_content"])).expect("because it is JSON");
+    assert_eq!((&found[0]["label"], &found[0]["value"]), (&json!("currency"), &json!("4.50 EUR")));
+    assert_eq!((&found[1]["label"], &found[1]["value"]), (&json!("drink"), &json!("tea")));
+
+    let bad = json!({"urls": ["https://example.org/"], "crawler_config": {"css_selector": "p["}});
+    let refused = mesh.rest.post("/crawl/job", &bad).await;
+    assert_eq!((refused.status, refused.reason()), (400, "INVALID_SELECTOR"), "{}", refused.text);
+    assert_eq!(refused.json["errors"][0]["field"], "crawler_config.css_selector");
+    assert!(!refused.text.contains("config.extraction"), "{}", refused.text);
 }
 
 #[tokio::test(flavor = "multi_thread")]

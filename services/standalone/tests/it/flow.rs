@@ -176,7 +176,7 @@ async fn extraction_options_over_rest() {
     site.set("/shop", Answer::Bytes("text/html", shop.into()));
     let schema = json!({"baseSelector": ".item", "fields": [
         {"name": "name", "selector": "h2", "type": "text"},
-        {"name": "price", "selector": "b", "type": "regex", "pattern": "([\\d.]+)", "group": 1},
+        {"name": "price", "selector": "b", "type": "regex", "pattern": "([\\d.]+)"},
     ]});
     let extraction = json!({
         "formats": ["MARKDOWN", "TABLES"],
