@@ -249,7 +249,7 @@ impl Progress {
         // The body of a document that is already shown may break off. Without a response, what was parsed is the browser's own
         // error page, which may be told of before the error itself.
         let shown = navigation.parsed.is_some() && navigation.response.is_some();
-        (!(aborted && shown_before) && !shown).then_some(error)
+        (!(shown || aborted && shown_before)).then_some(error)
     }
 
     /// The response of the document that is shown.

@@ -157,6 +157,11 @@ impl job::job_service_server::JobService for Neighbours {
         refused(Code::FailedPrecondition, "JOB_FINISHED")
     }
 
+    async fn get_host(&self, request: Request<job::GetHostRequest>) -> Reply<job::Host> {
+        self.note(&request)?;
+        refused(Code::NotFound, "HOST_NOT_FOUND")
+    }
+
     async fn watch_job(&self, request: Request<job::WatchJobRequest>) -> Reply<Self::WatchJobStream> {
         self.note(&request)?;
         let after = request.get_ref().after_sequence;

@@ -10,7 +10,7 @@ async fn overtaken(clients: &Clients, site: &Site, path: &str, wait: bool) -> us
     let before = site.visits().len();
     let request = CreateCrawlJobRequest {
         urls: vec![site.url(path)],
-        wait: wait.then(|| prost_types::Duration { seconds: 30, nanos: 0 }),
+        wait: wait.then_some(prost_types::Duration { seconds: 30, nanos: 0 }),
         ..CreateCrawlJobRequest::default()
     };
     let job = clients.create(request).await;
