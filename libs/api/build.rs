@@ -21,6 +21,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     // protox's own encoding: prost would drop the options that it does not know.
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("descriptor.bin"), compiler.encode_file_descriptor_set())?;
-    tonic_prost_build::configure().compile_fds(compiler.file_descriptor_set())?;
+    let mut generator = tonic_prost_build::configure();
+    // Settings that are hashed: their bytes must not depend on the order of a hash map.
+    for ordered in [".crawlmesh.job.v1.BrowserOptions", ".crawlmesh.job.v1.LocalStorage"] {
+        generator = generator.btree_map(ordered);
+    }
+    generator.compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

@@ -17,6 +17,10 @@ words! {
         WorkersRead = "workers:read",
         /// Crawl what robots.txt asks to leave alone.
         RobotsIgnore = "robots:ignore",
+        /// Run scripts of the caller's own in pages.
+        BrowserScript = "browser:script",
+        /// Send headers, cookies, storage or a name of the caller's own from the browser.
+        BrowserIdentity = "browser:identity",
         /// Create tenants: the operator's scope.
         TenantsManage = "tenants:manage",
     }

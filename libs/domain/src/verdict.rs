@@ -45,6 +45,8 @@ words! {
         Poison = "poison",
         /// Our fault: the mesh could not do its work.
         Infra = "infra",
+        /// What was asked of the page in the browser failed in it; the detail says what.
+        Interaction = "interaction",
     }
 }
 
@@ -80,7 +82,8 @@ impl Verdict {
             | Self::TooLarge
             | Self::UnsupportedType
             | Self::Poison
-            | Self::Infra => Outcome::Failed,
+            | Self::Infra
+            | Self::Interaction => Outcome::Failed,
             Self::Robots | Self::NotAllowed | Self::Duplicate | Self::Budget => Outcome::Skipped,
             Self::Cancelled => Outcome::Cancelled,
         }

@@ -5,21 +5,30 @@
 //! it does; a browser that dies, hangs, grows or ages is replaced; no process and no profile outlives its browser. Only
 //! this folder knows chromiumoxide.
 
+mod block;
+mod capture;
 mod chromium;
 mod context;
 mod events;
+mod har;
 mod instance;
 mod keeper;
 mod lease;
 mod net_error;
+pub(crate) mod options;
 mod pool;
+mod prepare;
 mod proc;
 mod process;
 mod progress;
+mod record;
 mod shown;
+mod steps;
 mod tab;
 #[cfg(test)]
 mod tests;
+mod visit;
+mod world;
 
 pub use chromium::find_chromium;
 use std::path::PathBuf;
@@ -70,6 +79,8 @@ pub struct Config {
     pub settle_cap: Duration,
     /// Most bytes of the rendered page as HTML.
     pub max_dom: ByteSize,
+    /// Most bytes of a screenshot, a PDF, an MHTML or a HAR of one page.
+    pub max_artifact: ByteSize,
     /// Most requests of one page.
     pub max_requests: usize,
     /// How long a job's context is kept for its next page.
@@ -92,6 +103,7 @@ impl Config {
             (!pixels.contains(&self.viewport_height), "viewport_height", "must be from 16 to 4096"),
             (self.settle_cap < self.quiet, "settle_cap", "must be at least browser.quiet"),
             (self.max_dom < ByteSize::kib(1), "max_dom", "must be at least 1KiB"),
+            (self.max_artifact < ByteSize::kib(64), "max_artifact", "must be at least 64KiB"),
             (self.max_requests == 0, "max_requests", "must be at least 1"),
         ];
         rules.iter().filter(|(broken, ..)| *broken).map(|&(_, key, problem)| (key, problem)).collect()

@@ -1,5 +1,7 @@
 //! What both lanes have in common: an order to fetch a page, and what comes back of it.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{JobId, PageUrl, Verdict};
@@ -7,6 +9,7 @@ use egress::FetchError;
 use tokio::time::Instant;
 use url::Url;
 
+use crate::browser::options::Options;
 use crate::classify::{self, Judgement};
 
 /// A page to fetch.
@@ -16,8 +19,8 @@ pub(crate) struct Order {
     pub(crate) job: JobId,
     /// What to fetch.
     pub(crate) url: PageUrl,
-    /// Whether a PNG of the viewport is wanted. The HTTP lane has none to give.
-    pub(crate) screenshot: bool,
+    /// What is done with the page in the browser. Nothing to the HTTP lane.
+    pub(crate) browser: Arc<Options>,
     /// When the answer is of no use any more.
     pub(crate) deadline: Instant,
 }
@@ -41,8 +44,19 @@ pub(crate) struct Fetched {
     pub(crate) latency: Option<std::time::Duration>,
     /// Bytes received.
     pub(crate) wire_bytes: u64,
-    /// PNG of the viewport.
-    pub(crate) screenshot: Option<Bytes>,
+    /// What was taken of the page beside its content.
+    pub(crate) artifacts: Vec<Artifact>,
+}
+
+/// Bytes kept beside a document.
+#[derive(Debug, Clone)]
+pub(crate) struct Artifact {
+    /// The word for it in URLs.
+    pub(crate) kind: &'static str,
+    /// Its content type.
+    pub(crate) content_type: &'static str,
+    /// The bytes.
+    pub(crate) bytes: Bytes,
 }
 
 impl Fetched {
@@ -61,6 +75,8 @@ pub(crate) enum Failure {
     Page(Verdict, &'static str),
     /// The page killed or hung its renderer; it may go better in another one.
     Crash(&'static str),
+    /// What the job asked of the page failed in it.
+    Asked(String),
     /// Out of time at this stage.
     Late(&'static str),
     /// Our own fault, e.g. the browser died.
@@ -79,6 +95,7 @@ impl Failure {
         match *self {
             Self::Fetch(error) => classify::failure(error),
             Self::Page(verdict, detail) => Judgement::done(verdict, detail),
+            Self::Asked(ref detail) => Judgement::done(Verdict::Interaction, detail.clone()),
             Self::Crash(detail) => Judgement::retry(Verdict::Connect, detail),
             Self::Late(stage) => Judgement::late(stage),
             Self::Ours(detail) => Judgement::infra(detail),
@@ -111,7 +128,7 @@ impl Fetch for Http {
             body: fetched.body,
             latency: Some(fetched.timings.head),
             wire_bytes: fetched.wire_bytes,
-            screenshot: None,
+            artifacts: Vec::new(),
         })
     }
 }

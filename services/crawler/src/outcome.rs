@@ -131,6 +131,7 @@ pub(crate) fn verdict(verdict: Verdict) -> page::Verdict {
         Verdict::Cancelled => Wire::Cancelled,
         Verdict::Poison => Wire::Poison,
         Verdict::Infra => Wire::Infra,
+        Verdict::Interaction => Wire::Interaction,
     }
 }
 

@@ -82,7 +82,7 @@ impl Bench {
     /// Fetches and extracts within the page's deadline.
     async fn read_in_time(&self, task: &Task, spec: &Spec, visit: &Mutex<Visit>) -> Result<Read, Judgement> {
         let deadline = Instant::now() + spec.page_timeout;
-        let order = Order { job: task.job, url: task.url.clone(), screenshot: spec.screenshot, deadline };
+        let order = Order { job: task.job, url: task.url.clone(), browser: spec.browser.clone(), deadline };
         let stage = Mutex::new(match self.lane {
             Lane::Http => "fetch",
             Lane::Browser => "render",
@@ -220,8 +220,8 @@ fn parcel(about: About<'_>, spec: &Spec, fetched: &Fetched, document: Document) 
     if spec.keep_html && !fetched.body.is_empty() {
         announce("html", html_type, &fetched.body);
     }
-    if let Some(png) = &fetched.screenshot {
-        announce("screenshot", "image/png".to_owned(), png);
+    for artifact in &fetched.artifacts {
+        announce(artifact.kind, artifact.content_type.to_owned(), &artifact.bytes);
     }
     Parcel { header: Header { tenant, dispatch_sequence, document: Some(document), expire_time }, artifacts }
 }

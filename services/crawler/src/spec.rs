@@ -3,6 +3,8 @@
 //! Promises: pages that need the same settings at the same time ask once; while the job service is away the question is
 //! repeated with back-off until its time is up; an ended job is never kept, so that it may be opened again.
 
+mod browser;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +15,8 @@ use mesh::client::Channel;
 use moka::future::Cache;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::Code;
+
+use crate::browser::options::Options;
 
 /// First pause before the job service is asked again; it doubles up to [`LAST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -26,8 +30,8 @@ const DEFAULT_TTL: Duration = Duration::from_secs(7 * 24 * 3600);
 pub(crate) struct Spec {
     /// Wall-clock deadline of one attempt.
     pub(crate) page_timeout: Duration,
-    /// Whether a PNG of the viewport is wanted.
-    pub(crate) screenshot: bool,
+    /// What is done in the browser, if the page gets there.
+    pub(crate) browser: Arc<Options>,
     /// Whether the HTML is kept.
     pub(crate) keep_html: bool,
     /// Whether the HTTP lane may hand a page on to the browser lane.
@@ -123,7 +127,7 @@ fn read(spec: &pb::JobSpec) -> Result<Arc<Spec>, Error> {
     })?;
     Ok(Arc::new(Spec {
         page_timeout: duration(config.page_timeout, DEFAULT_TIMEOUT),
-        screenshot: config.screenshot,
+        browser: Arc::new(browser::read(config.browser.clone().unwrap_or_default(), config.screenshot)),
         keep_html: config.keep_html.unwrap_or(true),
         may_escalate: matches!(
             config.render(),
@@ -148,7 +152,7 @@ mod tests {
         let plain = read(&spec(pb::CrawlConfig::default())).unwrap();
         let expected = Spec {
             page_timeout: DEFAULT_TIMEOUT,
-            screenshot: false,
+            browser: Arc::new(browser::read(pb::BrowserOptions::default(), false)),
             keep_html: true,
             may_escalate: true,
             result_ttl: DEFAULT_TTL,
@@ -165,7 +169,7 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(chosen.page_timeout, Duration::from_secs(5));
-        assert!(chosen.screenshot && !chosen.keep_html && !chosen.may_escalate);
+        assert!(chosen.browser.keep.screenshot.is_some() && !chosen.keep_html && !chosen.may_escalate);
     }
 
     #[test]

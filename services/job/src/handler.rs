@@ -92,8 +92,8 @@ impl JobService for Handler {
         let call = mesh::call(&request)?;
         call.require(Scope::JobsWrite)?;
         let submission = wire::submission(request.into_inner(), &self.rules)?;
-        if !submission.spec.respect_robots {
-            call.require(Scope::RobotsIgnore)?;
+        for scope in &submission.scopes {
+            call.require(*scope)?;
         }
         let traceparent = trace::traceparent(&Span::current());
         let memory = self.request_id_retention;
@@ -210,7 +210,7 @@ impl JobService for Handler {
             name: job.id.name(),
             tenant: job.tenant.name(),
             version: job.spec_version,
-            config: Some(wire::config(&job.spec)),
+            config: Some(wire::config(&job.spec, Headers::Shown)),
             ended: job.state.terminal(),
         }))
     }

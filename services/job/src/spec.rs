@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
-use domain::{Lane, PageUrl, Priority};
+use domain::{Lane, PageUrl, Priority, Scope};
 use serde::{Deserialize, Serialize};
 
 use crate::event::EventType;
@@ -40,6 +40,24 @@ pub(crate) struct Spec {
     /// What is read of the pages. `None`: everything, as it has always been.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) extraction: Option<Message>,
+    /// What is done with a page in the browser, where it gets there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) browser: Option<Browser>,
+}
+
+/// What is done with a page in the browser: held against the rules here, and otherwise the crawler's business.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Browser {
+    /// `BrowserOptions`. May hold credentials: shown to the crawler only.
+    pub(crate) message: Message,
+    /// The first option that needs the browser. `None`: they only shape the page if it gets there.
+    pub(crate) demand: Option<String>,
+}
+
+impl std::fmt::Debug for Browser {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Browser").field("demand", &self.demand).finish_non_exhaustive()
+    }
 }
 
 /// A message of the protocol that this service keeps and hands on, but has no rules about: its bytes, Base64 in JSON.
@@ -66,9 +84,11 @@ fn yes() -> bool {
 impl Spec {
     /// The lane that a new page starts in, and why.
     pub(crate) fn first_lane(&self) -> (Lane, &'static str) {
+        let demands = self.browser.as_ref().is_some_and(|browser| browser.demand.is_some());
         match self.render {
             Render::Browser => (Lane::Browser, "asked for"),
             Render::Auto if self.screenshot => (Lane::Browser, "needs a screenshot"),
+            Render::Auto if demands => (Lane::Browser, "has options that need the browser"),
             Render::Auto => (Lane::Http, "http first"),
             Render::Http => (Lane::Http, "asked for"),
         }
@@ -115,6 +135,8 @@ pub(crate) struct Submission {
     pub(crate) request_id: Option<String>,
     /// How long the caller waits for the job to finish.
     pub(crate) wait: Duration,
+    /// What the caller's credential must allow beside creating jobs.
+    pub(crate) scopes: Vec<Scope>,
 }
 
 impl Submission {

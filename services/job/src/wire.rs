@@ -2,6 +2,7 @@
 //!
 //! Promises: nothing from the network is trusted. Every violation of a request is found, with the path of its field.
 
+mod browser;
 mod host;
 mod list;
 mod queue;

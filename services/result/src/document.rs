@@ -17,17 +17,26 @@ pub(crate) struct PageKey {
 pub(crate) enum Kind {
     Html,
     Screenshot,
+    Pdf,
+    Mhtml,
+    Har,
+    Console,
 }
 
 impl Kind {
     /// Every kind.
-    pub(crate) const ALL: [Self; 2] = [Self::Html, Self::Screenshot];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Html, Self::Screenshot, Self::Pdf, Self::Mhtml, Self::Har, Self::Console];
 
     /// The word for it in requests and tables.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Html => "html",
             Self::Screenshot => "screenshot",
+            Self::Pdf => "pdf",
+            Self::Mhtml => "mhtml",
+            Self::Har => "har",
+            Self::Console => "console",
         }
     }
 
@@ -36,11 +45,11 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 
-    /// Whether its bytes are compressed with zstd. Images already are compressed.
+    /// Whether its bytes are compressed with zstd. Images and PDF already are compressed.
     pub(crate) const fn compressed(self) -> bool {
         match self {
-            Self::Html => true,
-            Self::Screenshot => false,
+            Self::Html | Self::Mhtml | Self::Har | Self::Console => true,
+            Self::Screenshot | Self::Pdf => false,
         }
     }
 
@@ -49,6 +58,10 @@ impl Kind {
         match self {
             Self::Html => "html.zst",
             Self::Screenshot => "screenshot",
+            Self::Pdf => "pdf",
+            Self::Mhtml => "mhtml.zst",
+            Self::Har => "har.zst",
+            Self::Console => "console.zst",
         }
     }
 }

@@ -132,9 +132,11 @@ impl mesh::Config for Config {
         if document.saturating_add(ENVELOPE) > self.server.max_message_size.as_u64() {
             problems.add("limits.max_document", "must be at least 1MiB less than server.max_message_size");
         }
-        if self.limits.upload_memory.as_u64() < artifact.saturating_mul(2).saturating_add(document + ENVELOPE)
+        let kinds = document::Kind::ALL.len() as u64;
+        if self.limits.upload_memory.as_u64()
+            < artifact.saturating_mul(kinds).saturating_add(document + ENVELOPE)
         {
-            problems.add("limits.upload_memory", "must be at least max_document + 2 * max_artifact + 1MiB");
+            problems.add("limits.upload_memory", "must be at least max_document + 6 * max_artifact + 1MiB");
         }
         if self.limits.default_ttl.is_zero() || self.limits.default_ttl > DAY * 3660 {
             problems.add("limits.default_ttl", "must be more than 0s and at most 3660d");

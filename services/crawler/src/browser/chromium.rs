@@ -89,7 +89,7 @@ impl Chromium {
     }
 
     /// What browsers call themselves, and who we are: sites that sort by browser work, and ours is no secret.
-    fn user_agent(&self, agent: &str) -> String {
+    pub(super) fn user_agent(&self, agent: &str) -> String {
         let version = self.major;
         format!(
             "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{version}.0.0.0 \

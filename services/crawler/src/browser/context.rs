@@ -5,18 +5,19 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chromiumoxide::cdp::browser_protocol::browser::{
     BrowserContextId, SetDownloadBehaviorBehavior, SetDownloadBehaviorParams,
 };
-use chromiumoxide::cdp::browser_protocol::target::{CreateBrowserContextParams, CreateTargetParams};
+use chromiumoxide::cdp::browser_protocol::target::CreateBrowserContextParams;
 use chromiumoxide::error::CdpError;
 use domain::JobId;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::tab::{BLANK, Tab};
+use super::tab::{Home, Tab};
 
 /// Contexts without pages that are kept at most.
 const MAX_IDLE_CONTEXTS: usize = 8;
@@ -26,7 +27,7 @@ const MAX_IDLE_CONTEXTS: usize = 8;
 pub(super) struct Contexts(Mutex<HashMap<JobId, Context>>);
 
 struct Context {
-    id: BrowserContextId,
+    home: Home,
     idle: Vec<Tab>,
     in_use: usize,
     last_used: Instant,
@@ -35,12 +36,12 @@ struct Context {
 impl Contexts {
     /// A tab in the job's context, in which nothing runs. Give it back with [`Contexts::give_back`], or say that it is [`Contexts::lost`].
     pub(super) async fn take(&self, cdp: &chromiumoxide::Browser, job: JobId) -> Result<Tab, CdpError> {
-        let id = {
+        let home = {
             let mut contexts = self.0.lock().await;
             let context = match contexts.entry(job) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(new) => new.insert(Context {
-                    id: create(cdp).await?,
+                    home: Home { id: create(cdp).await?, ready: Arc::default() },
                     idle: Vec::new(),
                     in_use: 0,
                     last_used: Instant::now(),
@@ -50,11 +51,9 @@ impl Contexts {
             if let Some(tab) = context.idle.pop() {
                 return Ok(tab);
             }
-            context.id.clone()
+            context.home.clone()
         };
-        let mut target = CreateTargetParams::new(BLANK);
-        target.browser_context_id = Some(id);
-        let tab = Tab::open(cdp, target).await;
+        let tab = Tab::open(cdp, home).await;
         if tab.is_err() {
             self.lost(job).await;
         }
@@ -90,7 +89,7 @@ impl Contexts {
                 if (place < excess || now - last_used >= idle)
                     && let Some(context) = contexts.remove(&job)
                 {
-                    disposed.push(context.id);
+                    disposed.push(context.home.id);
                 }
             }
         }

@@ -3,6 +3,7 @@
 //! The streams are not in step with one another, so their order is not kept; `progress` can do without.
 
 use chromiumoxide::Page;
+use chromiumoxide::cdp::browser_protocol::fetch::EventRequestPaused;
 use chromiumoxide::cdp::browser_protocol::inspector::EventTargetCrashed;
 use chromiumoxide::cdp::browser_protocol::network::{
     EventLoadingFailed, EventLoadingFinished, EventRequestWillBeSent, EventResponseReceived, ResourceType,
@@ -43,6 +44,10 @@ pub(super) async fn events(page: &Page, frame: &FrameId) -> Result<Events, CdpEr
         .await?
         .map(|event| Event::Dialog { leaving: event.r#type == DialogType::Beforeunload });
     let crashes = page.event_listener::<EventTargetCrashed>().await?.map(|_| Event::Crashed);
+    let paused = page.event_listener::<EventRequestPaused>().await?.map(|event| Event::Paused {
+        id: event.request_id.inner().clone(),
+        image: event.resource_type == ResourceType::Image,
+    });
     Ok(futures::stream::select_all([
         requests.boxed(),
         responses.boxed(),
@@ -51,6 +56,7 @@ pub(super) async fn events(page: &Page, frame: &FrameId) -> Result<Events, CdpEr
         lifecycle.boxed(),
         dialogs.boxed(),
         crashes.boxed(),
+        paused.boxed(),
     ]))
 }
 

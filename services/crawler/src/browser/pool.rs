@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use bytesize::ByteSize;
 use egress::Guard;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -19,7 +20,7 @@ use super::chromium::Chromium;
 use super::instance::{Browser, Plan};
 use super::progress::Limits;
 use super::shown::Shown;
-use super::tab::Leftover;
+use super::tab::{Bounds, Leftover};
 use super::{Availability, Config, proc, process};
 use crate::fetch::{Failure, Fetch, Fetched, Order};
 use crate::metrics;
@@ -36,6 +37,8 @@ pub(crate) struct Pool(Arc<Inner>);
 
 struct Inner {
     plan: Plan,
+    /// What the browsers call themselves.
+    agent: String,
     limits: Limits,
     current: Mutex<Current>,
     state: watch::Sender<Result<String, String>>,
@@ -76,6 +79,7 @@ impl Pool {
         };
         // Until the first start has failed, pages may count on it.
         let state = watch::Sender::new(Ok(chromium.detail()));
+        let agent = chromium.user_agent(user_agent);
         let plan = Plan {
             chromium,
             config: config.clone(),
@@ -86,6 +90,7 @@ impl Pool {
         };
         let pool = Self(Arc::new(Inner {
             plan,
+            agent,
             limits,
             current: Mutex::default(),
             state,
@@ -169,14 +174,20 @@ impl Pool {
     async fn render(&self, order: &Order) -> Result<Shown, Failure> {
         let browser = self.browser().await.map_err(Failure::Ours)?;
         let mut lease = browser.lease(order.job).await.map_err(Failure::Ours)?;
-        let max_dom = usize::try_from(self.0.plan.config.max_dom.as_u64()).unwrap_or(usize::MAX);
-        let limits = self.0.limits;
+        let (config, bytes) =
+            (&self.0.plan.config, |size: ByteSize| usize::try_from(size.as_u64()).unwrap_or(usize::MAX));
+        let bounds = Bounds {
+            limits: self.0.limits,
+            max_dom: bytes(config.max_dom),
+            max_artifact: bytes(config.max_artifact),
+            agent: &self.0.agent,
+        };
         let failure = |url: &str| browser.failure(url);
         let Some(tab) = lease.tab() else { return Err(Failure::Ours("no tab")) };
         let (shown, leftover) = tokio::select! {
             biased;
             () = browser.dead.cancelled() => (Err(Failure::Ours("the browser died")), Leftover::Unusable),
-            done = tab.render(order, limits, max_dom, &failure) => done,
+            done = tab.render(&browser.cdp, order, bounds, &failure) => done,
         };
         lease.end(leftover).await;
         shown
@@ -201,7 +212,7 @@ impl Fetch for Pool {
             // Rendering says little about how the site answers.
             latency: None,
             wire_bytes: shown.bytes,
-            screenshot: shown.screenshot,
+            artifacts: shown.artifacts,
         })
     }
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::options::Arrival;
+
 /// Something that happened in a tab.
 #[derive(Debug, Clone)]
 pub(super) enum Event {
@@ -25,6 +27,8 @@ pub(super) enum Event {
     Dialog { leaving: bool },
     /// The renderer died.
     Crashed,
+    /// A request for a resource that is not loaded waits for an answer.
+    Paused { id: String, image: bool },
 }
 
 /// The head of a response.
@@ -85,6 +89,9 @@ pub(super) enum Excess {
 #[derive(Debug)]
 pub(super) struct Progress {
     limits: Limits,
+    arrival: Arrival,
+    /// When something was last done in the page from outside.
+    acted: Option<Instant>,
     navigations: Vec<Navigation>,
     /// Events of documents that came before the request they belong to.
     early: HashMap<String, Vec<(Event, Instant)>>,
@@ -104,9 +111,11 @@ const STUCK_QUIETS: u32 = 4;
 
 impl Progress {
     /// A page that was just asked for.
-    pub(super) fn new(limits: Limits, now: Instant) -> Self {
+    pub(super) fn new(limits: Limits, arrival: Arrival, now: Instant) -> Self {
         Self {
             limits,
+            arrival,
+            acted: None,
             navigations: Vec::new(),
             early: HashMap::new(),
             open: HashSet::new(),
@@ -140,7 +149,7 @@ impl Progress {
             Event::Response { ref id, .. } => self.on_document(id.clone(), event, now),
             Event::Lifecycle { ref loader, .. } => self.on_document(loader.clone(), event, now),
             Event::Crashed => self.crashed = true,
-            Event::Dialog { .. } => {}
+            Event::Dialog { .. } | Event::Paused { .. } => {}
         }
         Ok(())
     }
@@ -211,7 +220,11 @@ impl Progress {
                     _ => {}
                 }
             }
-            Event::Request { .. } | Event::Finished { .. } | Event::Dialog { .. } | Event::Crashed => {}
+            Event::Request { .. }
+            | Event::Finished { .. }
+            | Event::Dialog { .. }
+            | Event::Crashed
+            | Event::Paused { .. } => {}
         }
     }
 
@@ -307,23 +320,38 @@ impl Progress {
         self.navigations.last().is_some_and(|last| !last.committed && last.error.is_none())
     }
 
-    /// Whether the page has settled: quiet for long enough after loading, or the cap after parsing.
+    /// Something was done in the page: from now on it settles by what comes of that.
+    pub(super) fn acted(&mut self, now: Instant) {
+        self.acted = Some(now);
+        if self.arrival != Arrival::Idle {
+            self.arrival = Arrival::Settled;
+        }
+    }
+
+    /// Whether the page has arrived; by default quiet for long enough after loading, or the cap after parsing.
     pub(super) fn settled(&self) -> Settled {
         let Some(navigation) = self.current().filter(|navigation| navigation.response.is_some()) else {
             return Settled::NotYet;
         };
         let idle = self.open.is_empty() && !self.leaving();
-        match (navigation.parsed, navigation.loaded, navigation.received) {
-            (Some(parsed), Some(loaded), _) if idle => {
-                let quiet = loaded.max(self.last_change) + self.limits.quiet;
-                Settled::At(quiet.min(parsed + self.limits.settle_cap))
+        let cap = |from: Instant| self.acted.map_or(from, |acted| acted.max(from)) + self.limits.settle_cap;
+        let quiet = |from: Instant| {
+            let from = from.max(self.last_change);
+            self.acted.map_or(from, |acted| acted.max(from)) + self.limits.quiet
+        };
+        match (self.arrival, navigation.parsed, navigation.loaded, navigation.received) {
+            (Arrival::Parsed, Some(parsed), ..) => Settled::At(parsed),
+            (Arrival::Load, _, Some(loaded), _) => Settled::At(loaded),
+            (Arrival::Idle, _, Some(loaded), _) if idle => Settled::At(quiet(loaded)),
+            (Arrival::Settled, Some(parsed), Some(loaded), _) if idle => {
+                Settled::At(quiet(loaded).min(cap(parsed)))
             }
-            (Some(parsed), ..) => Settled::At(parsed + self.limits.settle_cap),
+            (Arrival::Settled, Some(parsed), ..) => Settled::At(cap(parsed)),
             // A page that tries to leave and stays (for a download) is never said to be parsed.
-            (None, _, Some(received)) if idle && navigation.committed => {
+            (_, None, _, Some(received)) if idle && navigation.committed => {
                 Settled::At(received.max(self.last_change) + self.limits.quiet * STUCK_QUIETS)
             }
-            (None, ..) => Settled::NotYet,
+            _ => Settled::NotYet,
         }
     }
 }

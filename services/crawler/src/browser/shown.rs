@@ -1,13 +1,12 @@
 //! What a page shows, and how it is read: the probe that runs in the page, and what its answers mean.
 
-use bytes::Bytes;
 use egress::FetchError;
 use serde::Deserialize;
 use url::Url;
 
 use super::net_error;
 use super::progress::{Progress, Response};
-use crate::fetch::Failure;
+use crate::fetch::{Artifact, Failure};
 
 /// Elements of a page; more are not turned into HTML.
 const MAX_ELEMENTS: usize = 500_000;
@@ -30,8 +29,8 @@ pub(super) struct Shown {
     pub(super) redirects: Vec<String>,
     /// Bytes received.
     pub(super) bytes: u64,
-    /// PNG of the viewport.
-    pub(super) screenshot: Option<Bytes>,
+    /// What was taken of it beside its content.
+    pub(super) artifacts: Vec<Artifact>,
 }
 
 /// What the probe in the page says.
@@ -61,13 +60,18 @@ const PROBE: &str = "(() => {
     return body.length > $MAX_LENGTH ? { url, inert, large: true } : { url, inert, body };
 })()";
 
-pub(super) fn probe(content: Content, max_dom: usize) -> String {
+/// Serialises a DOM with frames and shadow roots in it.
+const FLATTEN: &str = include_str!("js/flatten.js");
+
+/// The code that reads a page; `frames` and `shadow`: with the content of frames and open shadow roots in it.
+pub(super) fn probe(content: Content, max_dom: usize, frames: bool, shadow: bool) -> String {
     let body = match content {
-        Content::Html => "root.outerHTML",
-        Content::Text => "(document.querySelector('body > pre') || root).textContent",
+        Content::Html if frames || shadow => format!("({FLATTEN})(root, {frames}, {shadow})"),
+        Content::Html => "root.outerHTML".to_owned(),
+        Content::Text => "(document.querySelector('body > pre') || root).textContent".to_owned(),
     };
     PROBE
-        .replace("$BODY", body)
+        .replace("$BODY", &body)
         .replace("$MAX_ELEMENTS", &MAX_ELEMENTS.to_string())
         .replace("$MAX_LENGTH", &max_dom.to_string())
 }

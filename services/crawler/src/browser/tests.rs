@@ -1,5 +1,6 @@
 //! The browser lane against pages that behave and pages that do not, with a real Chromium.
 
+mod asked;
 mod canaries;
 mod hostile;
 mod lifecycle;
@@ -7,6 +8,7 @@ mod pages;
 mod site;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{AddressPolicy, JobId, PageUrl, Verdict};
@@ -14,6 +16,7 @@ use egress::{Guard, Resolver};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
+use super::options::Options;
 use super::{Pool, proc};
 use crate::classify::Kind;
 use crate::fetch::{Failure, Fetch, Fetched, Order};
@@ -46,11 +49,17 @@ impl Bed {
 
     fn order(&self, url: &str, limit: Duration) -> Order {
         let url = PageUrl::parse(url).unwrap();
-        Order { job: self.job, url, screenshot: false, deadline: Instant::now() + limit }
+        Order { job: self.job, url, browser: Arc::default(), deadline: Instant::now() + limit }
     }
 
     async fn fetch(&self, url: &str) -> Result<Fetched, Failure> {
         self.pool.fetch(&self.order(url, Duration::from_secs(20))).await
+    }
+
+    /// A page with these options.
+    async fn ask(&self, url: &str, browser: Options) -> Result<Fetched, Failure> {
+        let order = Order { browser: Arc::new(browser), ..self.order(url, Duration::from_secs(20)) };
+        self.pool.fetch(&order).await
     }
 
     /// The body of a page that works.

@@ -29,6 +29,7 @@ pub(crate) fn spec(render: Render, max_attempts: i32) -> Spec {
         result_ttl: Duration::from_secs(3600),
         respect_robots: true,
         extraction: None,
+        browser: None,
     }
 }
 

@@ -7,6 +7,7 @@ use domain::{Lane, Priority, Verdict, id::page_name};
 use prost::Message;
 use time::OffsetDateTime;
 
+use super::browser;
 use crate::{
     event::{Event, EventType},
     job::{Counts, Job, State},
@@ -16,12 +17,12 @@ use crate::{
 };
 
 /// What stands in the place of a header's value.
-const HIDDEN: &str = "***";
+pub(super) const HIDDEN: &str = "***";
 
 /// Who reads the headers of a webhook target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Headers {
-    /// The webhook service.
+    /// The webhook service those of webhooks, the crawler those of pages.
     Shown,
     /// Everyone else: a value may be a credential.
     Hidden,
@@ -33,7 +34,8 @@ pub(crate) fn job(job: &Job, headers: Headers) -> pb::Job {
         name: job.id.name(),
         state: state(job.state).into(),
         priority: priority(job.priority).into(),
-        config: Some(config(&job.spec)),
+        // The webhook service needs no credentials of pages.
+        config: Some(config(&job.spec, Headers::Hidden)),
         webhook: job.webhook.as_ref().map(|target| webhook(target, headers)),
         labels: job.labels.clone().into_iter().collect(),
         counts: Some(counts(&job.counts)),
@@ -98,7 +100,7 @@ pub(crate) fn entry(entry: &Entry) -> pb::list_events_response::Entry {
 }
 
 /// How to fetch, with every default filled in.
-pub(crate) fn config(spec: &Spec) -> pb::CrawlConfig {
+pub(crate) fn config(spec: &Spec, headers: Headers) -> pb::CrawlConfig {
     pb::CrawlConfig {
         render: match spec.render {
             Render::Auto => crawl_config::Render::Auto,
@@ -113,6 +115,7 @@ pub(crate) fn config(spec: &Spec) -> pb::CrawlConfig {
         result_ttl: prost_types::Duration::try_from(spec.result_ttl).ok(),
         respect_robots: Some(spec.respect_robots),
         extraction: spec.extraction.as_ref().and_then(|message| pb::Extraction::decode(&message.0[..]).ok()),
+        browser: spec.browser.as_ref().map(|browser| browser::reply(browser, headers)),
     }
 }
 

@@ -6,12 +6,12 @@ use std::{
 };
 
 use api::job::v1::{self as pb, crawl_config, job};
-use domain::{AddressPolicy, PageUrl, Priority};
+use domain::{AddressPolicy, PageUrl, Priority, Scope};
 use mesh::Violations;
 use prost::Message as _;
 use tonic::Status;
 
-use super::{read_duration, read_wait, target::read_webhook};
+use super::{browser, read_duration, read_wait, target::read_webhook};
 use crate::{
     error::Error,
     spec::{self, Render, Spec, Submission},
@@ -45,7 +45,8 @@ pub(crate) fn submission(request: pb::CreateCrawlJobRequest, rules: &Rules) -> R
     let mut violations = Violations::new();
     let mut refused = None;
     let urls = read_urls(request.urls, rules, &mut violations, &mut refused);
-    let spec = read_config(request.config.unwrap_or_default(), &mut violations);
+    let mut scopes = Vec::new();
+    let spec = read_config(request.config.unwrap_or_default(), &mut scopes, &mut violations);
     let webhook =
         request.webhook.and_then(|target| read_webhook(target, &rules.policy, &mut violations, &mut refused));
     let labels = read_labels(request.labels, &mut violations);
@@ -59,7 +60,7 @@ pub(crate) fn submission(request: pb::CreateCrawlJobRequest, rules: &Rules) -> R
     }
     let interactive = asked == 0 && !wait.is_zero() && urls.len() <= INTERACTIVE;
     let priority = if interactive { Priority::High } else { priority };
-    Ok(Submission { urls, spec, webhook, labels, priority, interactive, request_id, wait })
+    Ok(Submission { urls, spec, webhook, labels, priority, interactive, request_id, wait, scopes })
 }
 
 fn read_urls(
@@ -91,7 +92,7 @@ fn read_urls(
     read
 }
 
-fn read_config(config: pb::CrawlConfig, violations: &mut Violations) -> Spec {
+fn read_config(config: pb::CrawlConfig, scopes: &mut Vec<Scope>, violations: &mut Violations) -> Spec {
     use crawl_config::Render as Pb;
     let render = match Pb::try_from(config.render) {
         Ok(Pb::Unspecified | Pb::Auto) => Render::Auto,
@@ -122,6 +123,11 @@ fn read_config(config: pb::CrawlConfig, violations: &mut Violations) -> Spec {
     let keep_html = config.keep_html.unwrap_or(true);
     let respect_robots = config.respect_robots.unwrap_or(true);
     let extraction = config.extraction.map(|options| extraction(&options, violations));
+    if !respect_robots {
+        scopes.push(Scope::RobotsIgnore);
+    }
+    let asked = browser::Asked { render, screenshot: config.screenshot };
+    let browser = config.browser.and_then(|options| browser::read(options, &asked, scopes, violations));
     Spec {
         render,
         page_timeout,
@@ -131,6 +137,7 @@ fn read_config(config: pb::CrawlConfig, violations: &mut Violations) -> Spec {
         result_ttl,
         respect_robots,
         extraction,
+        browser,
     }
 }
 

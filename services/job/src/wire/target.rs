@@ -94,7 +94,7 @@ fn read_headers(headers: HashMap<String, String>, violations: &mut Violations) -
 }
 
 /// What is wrong with a header, its name in lower case. Its value is not shown: it may be a credential.
-fn header_problem(name: &str, value: &str) -> Option<&'static str> {
+pub(super) fn header_problem(name: &str, value: &str) -> Option<&'static str> {
     // RFC 9110, 5.6.2.
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty() || name.len() > MAX_HEADER_NAME || !name.bytes().all(token) {

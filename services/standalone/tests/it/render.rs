@@ -5,6 +5,7 @@ use api::{
     result::v1::{Document, GetArtifactRequest, ListDocumentsRequest},
 };
 use domain::Service;
+use serde_json::json;
 use testkit::{Mesh, Site, site::Answer};
 
 pub(crate) const APP: &str = "<!doctype html><title>App</title><body><div id=root></div><noscript>Please enable JavaScript.</noscript>\
@@ -78,4 +79,78 @@ async fn without_chromium_the_lane_says_so() {
     };
     assert_eq!(documents[0].lane(), Lane::Http, "the HTTP document is kept, and says why");
     assert!(documents[0].lane_reason.contains("no browser"), "{}", documents[0].lane_reason);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_is_worked_on_as_the_job_asks() {
+    let (mesh, site) = (Mesh::start().await, Site::start().await);
+    let page = "<title>Shop</title><main><button id=more onclick=\"setTimeout(() => document.querySelector('main').innerHTML += \
+                '<h2 id=all>Everything</h2><p>All the words that were behind the button.</p>', 300)\">more</button></main>";
+    site.set("/shop", Answer::Html(page.into()));
+    let body = json!({"urls": [site.url("/shop")], "config": {"page_timeout": "20s", "browser": {
+        "actions": [{"click": {"selector": "#more"}}, {"wait_for_selector": "#all"}], "js_code": ["document.title += ' of all'"],
+        "pdf": true, "har": true, "cookies": [{"name": "a", "value": "hidden-value", "domain": "127.0.0.1"}]}}});
+    let created = mesh.rest.post("/v1/crawl-jobs?wait=40s", &body).await;
+    assert_eq!((created.status, &created.json["state"]), (200, &json!("SUCCEEDED")), "{}", created.text);
+    assert!(!created.text.contains("hidden-value"), "{}", created.text);
+    let job = created.json["name"].as_str().expect("because it was created").to_owned();
+    let documents = mesh.rest.get(&format!("/v1/{job}/documents")).await;
+    let document = &documents.json["documents"][0];
+    assert!(document["markdown"].as_str().is_some_and(|text| text.contains("Everything")), "{document}");
+    assert_eq!((&document["title"], &document["lane"]), (&json!("Shop of all"), &json!("BROWSER")));
+    assert_eq!(document["lane_reason"], "has options that need the browser");
+    let name = document["name"].as_str().expect("because it has a name");
+    assert!(mesh.rest.get(&format!("/v1/{name}/pdf")).await.text.starts_with("%PDF-"));
+    let har = mesh.rest.get(&format!("/v1/{name}/har")).await;
+    assert_eq!(har.json["log"]["entries"][0]["request"]["url"], json!(site.url("/shop")), "{}", har.text);
+    assert_eq!(mesh.rest.get(&format!("/v1/{name}/mhtml")).await.status, 404, "nobody asked for it");
+
+    let never = json!({"urls": [site.url("/shop")], "config": {"max_attempts": 1, "browser": {
+        "wait_for": "css:#never", "wait_for_timeout": "0.5s"}}});
+    let ended = mesh.rest.post("/v1/crawl-jobs?wait=40s", &never).await;
+    assert_eq!(
+        (&ended.json["state"], &ended.json["verdicts"]),
+        (&json!("FAILED"), &json!({"timeout": 1})),
+        "{}",
+        ended.text
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scripts_and_identities_need_a_scope() {
+    let (mesh, site) = (Mesh::start().await, Site::start().await);
+    let key = mesh
+        .rest
+        .post(
+            "/v1/api-keys",
+            &json!({"api_key": {"display_name": "narrow", "scopes": ["jobs:write", "jobs:read"]}}),
+        )
+        .await;
+    let secret = key.json["secret"].as_str().unwrap_or_else(|| panic!("{}", key.text)).to_owned();
+    let narrow = mesh.rest.with_key(Some(&secret));
+    for (options, scope) in [
+        (json!({"js_code": ["1"]}), "browser:script"),
+        (json!({"wait_for": "js:true"}), "browser:script"),
+        (json!({"headers": {"x-a": "b"}}), "browser:identity"),
+        (json!({"user_agent": "me"}), "browser:identity"),
+    ] {
+        let body = json!({"urls": [site.url("/p/1")], "config": {"browser": options}});
+        let refused = narrow.post("/v1/crawl-jobs", &body).await;
+        assert_eq!(
+            (refused.status, refused.json["reason"].as_str()),
+            (403, Some("MISSING_PERMISSION")),
+            "{}",
+            refused.text
+        );
+        assert!(refused.text.contains(scope), "{scope}: {}", refused.text);
+    }
+    let body = json!({"urls": [site.url("/p/1")], "config": {"render": "HTTP", "browser": {"wait_for": "css:h1", "locale": "?"}}});
+    let refused = mesh.rest.post("/v1/crawl-jobs", &body).await;
+    let fields: Vec<&str> = refused.json["errors"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|error| error["field"].as_str())
+        .collect();
+    assert_eq!(fields, ["config.browser.locale", "config.browser", "config.render"], "{}", refused.text);
 }

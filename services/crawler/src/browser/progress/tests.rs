@@ -18,7 +18,7 @@ struct Page {
 impl Page {
     fn new() -> Self {
         let start = Instant::now();
-        Self { progress: Progress::new(LIMITS, start), start }
+        Self { progress: Progress::new(LIMITS, Arrival::Settled, start), start }
     }
 
     fn at(&mut self, ms: u32, event: Event) -> &mut Self {
@@ -184,4 +184,33 @@ fn the_browsers_own_error_page_does_not_hide_the_error() {
     page.at(0, document("L", "https://a/", false)).at(1, response("L", 200));
     page.at(2, lifecycle("L", "DOMContentLoaded")).at(3, failed("L", "net::ERR_CONNECTION_RESET"));
     assert_eq!(page.progress.error(), None, "it is shown, though its body broke off");
+}
+
+#[test]
+fn a_page_arrives_when_the_job_says() {
+    let arrived = |arrival: Arrival| {
+        let mut page = Page::new();
+        page.progress = Progress::new(LIMITS, arrival, page.start);
+        page.at(0, document("L", "http://a/", false)).at(5, asset("slow", true)).at(10, response("L", 200));
+        let early = page.at(20, lifecycle("L", "DOMContentLoaded")).settled();
+        let loaded = page.at(30, lifecycle("L", "load")).at(31, finished("L")).settled();
+        (early, loaded, page.at(20_000, finished("slow")).settled())
+    };
+    let cap = Some(10_020);
+    assert_eq!(arrived(Arrival::Settled), (cap, cap, cap));
+    assert_eq!(arrived(Arrival::Parsed), (Some(20), Some(20), Some(20)));
+    assert_eq!(arrived(Arrival::Load), (None, Some(30), Some(30)));
+    assert_eq!(arrived(Arrival::Idle), (None, None, Some(20_500)));
+}
+
+#[test]
+fn what_is_done_in_a_page_is_waited_for_anew() {
+    let mut page = Page::new();
+    page.at(0, document("L", "http://a/", false)).at(10, response("L", 200)).at(11, finished("L"));
+    page.at(20, lifecycle("L", "DOMContentLoaded")).at(30, lifecycle("L", "load"));
+    page.progress.acted(page.start + MS * 30_000);
+    assert_eq!(page.settled(), Some(30_500));
+    page.at(30_100, asset("more", true));
+    assert_eq!(page.settled(), Some(40_000), "the cap begins anew");
+    assert_eq!(page.at(30_200, finished("more")).settled(), Some(30_700));
 }

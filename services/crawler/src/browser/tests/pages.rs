@@ -1,6 +1,7 @@
 //! Pages that behave.
 
 use super::*;
+use crate::browser::options::{Area, Keep};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn scripts_are_run_and_waited_for() {
@@ -17,9 +18,9 @@ async fn scripts_are_run_and_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_screenshot_is_a_png_of_the_viewport() {
     let (bed, site) = (Bed::new("").await, Site::start("127.0.0.1").await);
-    let order = Order { screenshot: true, ..bed.order(&site.url("/js"), Duration::from_secs(20)) };
-    let fetched = bed.pool.fetch(&order).await.unwrap();
-    let png = fetched.screenshot.expect("because one was asked for");
+    let keep = Keep { screenshot: Some(Area::Viewport), ..Keep::default() };
+    let fetched = bed.ask(&site.url("/js"), Options { keep, ..Options::default() }).await.unwrap();
+    let png = fetched.artifacts[0].bytes.clone();
     assert!(png.starts_with(b"\x89PNG\r\n\x1a\n"));
     let pixels = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
     assert_eq!((pixels(16), pixels(20)), (1280, 800));

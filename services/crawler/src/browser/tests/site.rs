@@ -113,6 +113,24 @@ fn routes() -> Router {
         .route("/pdf", get(|| async { ([(header::CONTENT_TYPE, "application/pdf")], "%PDF-1.4") }))
         .route("/hang", get(std::future::pending::<Response>))
         .route("/asset-hangs", html("<img src=/hang><h1>x</h1>"))
+        .route("/late", html("<h1>x</h1><script>setTimeout(() => { document.body.innerHTML += '<p id=late>late words</p>'; window.ready = true }, 1500)</script>"))
+        .route("/form", html("<input id=q><button id=b>go</button><p id=p></p><script>b.onclick = () => fetch('/slow').then(r => r.text()).then(t => p.textContent = q.value + ': ' + t); q.onkeydown = e => { if (e.key == 'Enter') document.title = 'entered' }</script>"))
+        .route("/lazy", html("<body style='margin:0'><div style='height:3000px'>top</div><script>let n = 0; onscroll = () => { if (n < 3 && scrollY + innerHeight > document.body.scrollHeight - 50) { n++; document.body.insertAdjacentHTML('beforeend', `<div style='height:1500px'>part ${n}</div>`) } }</script>"))
+        .route("/virtual", html("<div id=list style='height:100px;overflow:auto'><div id=in style='height:2000px;position:relative'></div></div><script>const draw = () => { const from = Math.floor(list.scrollTop / 20); let h = ''; for (let i = from; i < Math.min(100, from + 6); i++) h += `<p style='position:absolute;top:${i * 20}px'>item ${i}.</p>`; document.getElementById('in').innerHTML = h }; list.onscroll = draw; draw()</script>"))
+        .route("/overlay", html("<nav style='position:fixed;top:0;height:40px'>menu</nav><main><h1>words</h1></main><div style='position:fixed;inset:0;background:#000'>subscribe now</div><div id=onetrust-consent-sdk>we value cookies<button id=onetrust-reject-all-handler onclick='document.title = 1'>no</button></div>"))
+        .route("/nested", html("<x-card><b>slotted</b></x-card><iframe src=/plain></iframe><script>customElements.define('x-card', class extends HTMLElement { connectedCallback() { this.attachShadow({mode: 'open'}).innerHTML = '<p>from the shadow: <slot></slot> &amp; more</p>' } })</script>"))
+        .route("/echo", get(|headers: axum::http::HeaderMap| async move {
+            let lines: Vec<String> = headers.iter().map(|(name, value)| format!("{name}={}", value.to_str().unwrap())).collect();
+            Html(format!("<pre>{}</pre>", lines.join("\n")))
+        }))
+        .route("/env", html("<pre id=p></pre><script>const w = t => p.textContent += t + '\\n'; w('zone ' + Intl.DateTimeFormat().resolvedOptions().timeZone); w('language ' + navigator.language + ' ' + (1.5).toLocaleString()); w('size ' + innerWidth + 'x' + innerHeight + '@' + devicePixelRatio); w('stored ' + localStorage.getItem('k')); navigator.geolocation.getCurrentPosition(g => w('place ' + g.coords.latitude + ' ' + g.coords.longitude), e => w('no place'))</script>"))
+        .route("/pictures", html("<img id=i src=/pixel onerror='document.title = \"broken\"'><video src=/film></video><link rel=stylesheet href=/style.css><h1>pictures</h1>"))
+        .route("/pixel", get(|| async { ([(header::CONTENT_TYPE, "image/png")], PNG) }))
+        .route("/film", get(|| async { ([(header::CONTENT_TYPE, "video/mp4")], "no film") }))
+        .route("/style.css", get(|| async { ([(header::CONTENT_TYPE, "text/css")], "h1 { color: red }") }))
+        .route("/noisy", html("<h1>noisy</h1><script>console.log('hello', {a: 1}, 7); fetch('/plain?q=1'); throw new Error('thrown')</script>"))
+        .route("/tall", html("<body style='margin:0'><div style='height:4000px;background:linear-gradient(red,blue)'>tall</div>"))
+        .route("/huge", html("<body style='margin:0'><div style='height:400000px'>huge</div>"))
         .route("/websocket", html("<h1>ws</h1><script>new EventSource('/hang')</script>"))
 }
 
