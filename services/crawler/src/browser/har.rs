@@ -280,7 +280,7 @@ mod tests {
             ..Head::default()
         };
         har.ended("1", 1.5, Ok(10.0));
-        har.head("1", 1.25, head.clone());
+        har.head("1", 1.25, head);
         har.sent(sent("1", "https://a.example/?q=1"));
         har.sent(sent("2", "https://b.example/"));
         har.sent(Sent {
