@@ -127,7 +127,7 @@ fn read(spec: &pb::JobSpec) -> Result<Arc<Spec>, Error> {
     })?;
     Ok(Arc::new(Spec {
         page_timeout: duration(config.page_timeout, DEFAULT_TIMEOUT),
-        browser: Arc::new(browser::read(config.browser.clone().unwrap_or_default(), config.screenshot)),
+        browser: Arc::new(browser::read(*config.browser.clone().unwrap_or_default(), config.screenshot)),
         keep_html: config.keep_html.unwrap_or(true),
         may_escalate: matches!(
             config.render(),

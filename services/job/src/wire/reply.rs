@@ -115,7 +115,7 @@ pub(crate) fn config(spec: &Spec, headers: Headers) -> pb::CrawlConfig {
         result_ttl: prost_types::Duration::try_from(spec.result_ttl).ok(),
         respect_robots: Some(spec.respect_robots),
         extraction: spec.extraction.as_ref().and_then(|message| pb::Extraction::decode(&message.0[..]).ok()),
-        browser: spec.browser.as_ref().map(|browser| browser::reply(browser, headers)),
+        browser: spec.browser.as_ref().map(|browser| Box::new(browser::reply(browser, headers))),
     }
 }
 

@@ -127,7 +127,7 @@ fn read_config(config: pb::CrawlConfig, scopes: &mut Vec<Scope>, violations: &mu
         scopes.push(Scope::RobotsIgnore);
     }
     let asked = browser::Asked { render, screenshot: config.screenshot };
-    let browser = config.browser.and_then(|options| browser::read(options, &asked, scopes, violations));
+    let browser = config.browser.and_then(|options| browser::read(*options, &asked, scopes, violations));
     Spec {
         render,
         page_timeout,

@@ -216,12 +216,12 @@ fn extraction_options_are_kept_shown_and_hashed() {
     let submission = read(|r| r.config = config(|c| c.extraction = selector("main"))).unwrap();
     let stored = serde_json::to_value(&submission.spec).unwrap();
     let spec: crate::spec::Spec = serde_json::from_value(stored.clone()).unwrap();
-    assert_eq!(super::config(&spec).extraction, selector("main"));
+    assert_eq!(super::config(&spec, Headers::Shown).extraction, selector("main"));
     assert_ne!(submission.hash(), read(|_| {}).unwrap().hash());
     let mut before = stored;
     before.as_object_mut().unwrap().remove("extraction");
     let spec: crate::spec::Spec = serde_json::from_value(before).unwrap();
-    assert_eq!(super::config(&spec).extraction, None, "jobs of before there was a choice");
+    assert_eq!(super::config(&spec, Headers::Shown).extraction, None, "jobs of before there was a choice");
 }
 
 static LONG_LABEL: std::sync::LazyLock<String> =
