@@ -3,6 +3,8 @@
 //! Promises: no I/O, no clock, no protobuf. Everything here is a value that can be tested with a table.
 
 pub mod address;
+pub mod canonical;
+pub mod follow;
 pub mod id;
 pub mod lane;
 pub mod page_token;

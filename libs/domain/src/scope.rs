@@ -21,6 +21,10 @@ words! {
         BrowserScript = "browser:script",
         /// Send headers, cookies, storage or a name of the caller's own from the browser.
         BrowserIdentity = "browser:identity",
+        /// Follow links: one request, many pages.
+        CrawlDeep = "crawl:deep",
+        /// Follow links to any host.
+        CrawlExternal = "crawl:external",
         /// Create tenants: the operator's scope.
         TenantsManage = "tenants:manage",
     }

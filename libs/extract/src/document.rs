@@ -37,6 +37,9 @@ pub struct Document {
     pub text: String,
     /// Links to http and https addresses, each address once, in document order.
     pub links: Vec<Link>,
+    /// The links of the whole page, where only a part of it is read.
+    #[serde(skip)]
+    pub all_links: Option<Vec<Link>>,
     /// Images, each address once, in document order.
     pub images: Vec<Image>,
     /// Tables of data, in document order.

@@ -40,7 +40,7 @@ pub(crate) fn read(xml: &str, url: &Url, options: &Options) -> Option<Document> 
         .then(|| document(feed, parser.entries, url, options))
 }
 
-fn resolved(entity: &quick_xml::events::BytesRef<'_>) -> String {
+pub(crate) fn resolved(entity: &quick_xml::events::BytesRef<'_>) -> String {
     if let Ok(Some(c)) = entity.resolve_char_ref() {
         return c.to_string();
     }

@@ -27,6 +27,8 @@ mod scan;
 mod schema;
 mod select;
 mod selection;
+mod simhash;
+mod sitemap;
 mod status;
 mod tag;
 mod tree;
@@ -47,6 +49,8 @@ pub use patterns::{BUILT_IN, Match, Patterns};
 pub use schema::{Extracted, Language, Schema};
 pub use select::{Invalid, Selector};
 pub use selection::{Exclude, SOCIAL_MEDIA_DOMAINS, Selection};
+pub use simhash::simhash;
+pub use sitemap::{Entry as SitemapEntry, Sitemap, sitemap};
 pub use wire::{Refusal, options};
 
 use media::Media;

@@ -44,6 +44,7 @@ fn select(dom: &Dom, url: &Url, options: &Options, whole: Document) -> Document 
     let mut document = Document {
         needs_javascript: whole.needs_javascript,
         page_status: whole.page_status,
+        all_links: Some(whole.links),
         ..Document::default()
     };
     describe(&tree, &targets(&tree), options, &mut document);

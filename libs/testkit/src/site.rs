@@ -37,9 +37,13 @@ pub enum Answer {
     Refuse(u32, u16, Vec<(&'static str, String)>),
 }
 
+/// Writes the HTML of a path, if there is such a page.
+type Writer = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 #[derive(Default)]
 struct Shared {
     answers: Mutex<HashMap<String, Answer>>,
+    writer: Mutex<Option<Writer>>,
     hits: Mutex<HashMap<String, u32>>,
     visits: Mutex<Vec<(String, Instant)>>,
 }
@@ -93,6 +97,11 @@ impl Site {
         self.shared.answers.lock().insert(path.to_owned(), answer);
     }
 
+    /// Lets pages be written when they are asked for: a site may be endless. Paths that were given an answer keep it.
+    pub fn write(&self, writer: impl Fn(&str) -> Option<String> + Send + Sync + 'static) {
+        *self.shared.writer.lock() = Some(Box::new(writer));
+    }
+
     /// Visits of a path so far.
     #[must_use]
     pub fn hits(&self, path: &str) -> u32 {
@@ -128,7 +137,9 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         *hits += 1;
         *hits
     };
-    let answer = shared.answers.lock().get(&path).cloned();
+    let given = shared.answers.lock().get(&path).cloned();
+    let written = || shared.writer.lock().as_ref().and_then(|writer| writer(&path)).map(Answer::Html);
+    let answer = given.or_else(written);
     match answer {
         Some(Answer::Html(html)) => html_response(200, html),
         Some(Answer::Status(status, html)) => html_response(status, html),

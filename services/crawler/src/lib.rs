@@ -7,12 +7,14 @@
 mod browser;
 mod cancel;
 mod classify;
+mod discover;
 mod extraction;
 mod fetch;
 mod handler;
 mod metrics;
 mod outcome;
 mod page;
+mod source;
 mod spec;
 mod store;
 mod task;

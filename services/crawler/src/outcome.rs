@@ -9,6 +9,7 @@ use prost_types::Timestamp;
 use time::OffsetDateTime;
 
 use crate::classify::{Judgement, Kind};
+use crate::discover::Discovery;
 use crate::task::Task;
 
 /// How the work on one page went.
@@ -22,6 +23,8 @@ pub(crate) struct Outcome {
     pub(crate) wire_bytes: u64,
     /// Whether the result service keeps a document of it.
     pub(crate) stored: bool,
+    /// What the page leads to, if its job follows links.
+    pub(crate) discovery: Option<Box<Discovery>>,
     /// What the work showed of the site.
     pub(crate) visit: Visit,
 }
@@ -41,7 +44,14 @@ pub(crate) struct Visit {
 
 impl From<Judgement> for Outcome {
     fn from(judgement: Judgement) -> Self {
-        Self { judgement, http_status: None, wire_bytes: 0, stored: false, visit: Visit::default() }
+        Self {
+            judgement,
+            http_status: None,
+            wire_bytes: 0,
+            stored: false,
+            discovery: None,
+            visit: Visit::default(),
+        }
     }
 }
 
@@ -84,6 +94,7 @@ impl Outcome {
             latency: self.visit.latency.and_then(duration),
             crawl_delay: self.visit.crawl_delay.and_then(duration),
             throttled: self.visit.throttled,
+            discovery: self.discovery.as_ref().map(|discovery| discovery.encode()),
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::job::v1::page::Kind;
 use api::result::v1::{Artifact, store_page_request::Header};
 use domain::{Lane, Verdict};
 use egress::Access;
@@ -17,6 +18,7 @@ use tracing::{Instrument, info_span};
 
 use crate::browser::Availability;
 use crate::classify::{self, Judgement};
+use crate::discover::{self, Discovery};
 use crate::extraction::{self, Extractor};
 use crate::fetch::{Fetch, Fetched, Order};
 use crate::metrics;
@@ -28,7 +30,10 @@ use crate::wire::{self, About};
 
 /// How long after the page's own deadline the fetch may still tidy up before it is dropped. The lanes know the deadline
 /// and name the stage better than we can.
-const SLACK: Duration = Duration::from_millis(1500);
+pub(crate) const SLACK: Duration = Duration::from_millis(1500);
+
+/// Links that are judged without telling the runtime.
+const MANY_LINKS: usize = 500;
 
 /// Everything that the work on the pages of one lane needs.
 pub(crate) struct Bench {
@@ -72,6 +77,10 @@ impl Bench {
         };
         let started = mesh::clock::now();
         let visit = Mutex::new(Visit::default());
+        if task.kind != Kind::Page {
+            let outcome = self.source(task, &spec, &visit).await;
+            return Some(Outcome { visit: *visit.lock(), ..outcome });
+        }
         let outcome = match self.read_in_time(task, &spec, &visit).await {
             Ok(read) => self.keep(task, &spec, read, started).await,
             Err(judgement) => judgement.into(),
@@ -107,7 +116,7 @@ impl Bench {
 
     /// Asks whether the site lets us. A site that cannot be reached is not asked further: the fetch of the page fails for
     /// the same reason, and names it.
-    async fn ask_robots(&self, task: &Task, visit: &Mutex<Visit>) -> Result<(), Judgement> {
+    pub(crate) async fn ask_robots(&self, task: &Task, visit: &Mutex<Visit>) -> Result<(), Judgement> {
         match self.robots.allowed(&task.url).await {
             Access::Allowed { crawl_delay } => {
                 visit.lock().crawl_delay = Some(crawl_delay.unwrap_or_default());
@@ -122,7 +131,7 @@ impl Bench {
         }
     }
 
-    async fn fetch(&self, order: &Order) -> Result<Fetched, Judgement> {
+    pub(crate) async fn fetch(&self, order: &Order) -> Result<Fetched, Judgement> {
         let span = match self.lane {
             Lane::Http => info_span!("fetch"),
             Lane::Browser => info_span!("render"),
@@ -138,6 +147,11 @@ impl Bench {
         let wait =
             fetched.header("retry-after").and_then(|value| classify::retry_after(value, mesh::clock::now()));
         if let Some(judgement) = classify::status(fetched.status, wait) {
+            return Ok(Read { fetched, judgement, document: None, lane_reason: None });
+        }
+        let unwanted = spec.follow.as_ref().zip(fetched.content_type.as_deref());
+        if let Some((_, media)) = unwanted.filter(|(rules, media)| !rules.wants(media)) {
+            let judgement = Judgement::done(Verdict::UnsupportedType, format!("{media} is not wanted"));
             return Ok(Read { fetched, judgement, document: None, lane_reason: None });
         }
         let (body, content_type) = (fetched.body.clone(), fetched.content_type.clone());
@@ -193,6 +207,9 @@ impl Bench {
             detail: outcome.judgement.detail.to_string(),
             time,
         };
+        if outcome.judgement.verdict == Some(Verdict::Ok) {
+            outcome.discovery = discover(task, spec, &fetched, &document).map(Box::new);
+        }
         let parcel = parcel(about, spec, &fetched, document);
         match self.results.store(&parcel).instrument(info_span!("store")).await {
             Ok(stored) => outcome.stored = stored,
@@ -203,6 +220,14 @@ impl Bench {
         }
         outcome
     }
+}
+
+/// What the page leads to, if its job follows links.
+fn discover(task: &Task, spec: &Spec, fetched: &Fetched, document: &Document) -> Option<Discovery> {
+    let rules = spec.follow.as_deref()?;
+    // Some thousand links take tens of milliseconds; other pages go on meanwhile.
+    let work = || discover::document(task, rules, spec.respect_robots, &fetched.final_url, document);
+    Some(if document.links.len() > MANY_LINKS { tokio::task::block_in_place(work) } else { work() })
 }
 
 /// The document with its artifacts, ready to be sent.

@@ -4,13 +4,14 @@
 //! repeated with back-off until its time is up; an ended job is never kept, so that it may be opened again.
 
 mod browser;
+mod follow;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::job::v1 as pb;
 use api::job::v1::job_service_client::JobServiceClient;
-use domain::JobId;
+use domain::{JobId, follow::Rules};
 use mesh::client::Channel;
 use moka::future::Cache;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -42,6 +43,8 @@ pub(crate) struct Spec {
     pub(crate) respect_robots: bool,
     /// What is read of the pages.
     pub(crate) extraction: Arc<extract::Options>,
+    /// Which links are followed. `None`: none.
+    pub(crate) follow: Option<Arc<Rules>>,
 }
 
 /// Why there are no settings.
@@ -136,6 +139,7 @@ fn read(spec: &pb::JobSpec) -> Result<Arc<Spec>, Error> {
         result_ttl: duration(config.result_ttl, DEFAULT_TTL),
         respect_robots: config.respect_robots.unwrap_or(true),
         extraction: Arc::new(extraction),
+        follow: config.deep_crawl.as_ref().and_then(follow::read).map(Arc::new),
     }))
 }
 
@@ -158,6 +162,7 @@ mod tests {
             result_ttl: DEFAULT_TTL,
             respect_robots: true,
             extraction: Arc::new(extract::Options::default()),
+            follow: None,
         };
         assert_eq!(*plain, expected);
         let chosen = read(&spec(pb::CrawlConfig {

@@ -3,6 +3,7 @@
 //! Promises: a `Task` has a page, a URL and a fence that can be used; everything else is garbage and never comes this far.
 
 use api::crawler::v1 as pb;
+use api::job::v1::page::Kind;
 use domain::{JobId, PageId, PageUrl, TenantId, id, id::IdError};
 use prost::Message;
 
@@ -29,6 +30,12 @@ pub(crate) struct Task {
     pub(crate) lane_reason: String,
     /// How often the queue delivered this dispatch, this time included.
     pub(crate) deliveries: u64,
+    /// Links from a seed.
+    pub(crate) depth: u32,
+    /// The seed that it descends from, if that is another URL.
+    pub(crate) seed: Option<PageUrl>,
+    /// What it is.
+    pub(crate) kind: Kind,
 }
 
 /// Why a message is no task. A newer version, or something else, wrote it.
@@ -62,6 +69,12 @@ impl Task {
             crashes: task.crashes.max(0).saturating_add(again),
             lane_reason: task.lane_reason,
             deliveries,
+            depth: u32::try_from(task.depth).unwrap_or(0),
+            seed: PageUrl::parse(&task.seed).ok(),
+            kind: Kind::try_from(task.kind)
+                .ok()
+                .filter(|kind| *kind != Kind::Unspecified)
+                .unwrap_or(Kind::Page),
         })
     }
 
@@ -90,6 +103,7 @@ mod tests {
             crashes: 1,
             lane_reason: "http first".into(),
             tenant: TenantId::new().name(),
+            ..Default::default()
         }
     }
 

@@ -3,6 +3,7 @@
 //!
 //! Crawl4AI's errors are `{"detail": …}`; a problem document has that member too, so errors need no form of their own.
 
+mod deep;
 mod extraction;
 mod fields;
 mod result;

@@ -178,7 +178,8 @@ impl JobService for Handler {
         call.require(Scope::JobsRead)?;
         let (job, list) = wire::list_pages(call.tenant, request.get_ref())?;
         self.store.job(call.tenant, job).await?;
-        let found = self.store.pages(job, list.filter, list.after, list.size as u64 + 1).await?;
+        let found =
+            self.store.pages(job, list.filter.unwrap_or_default(), list.after, list.size as u64 + 1).await?;
         let mut pages: Vec<pb::Page> =
             found.iter().take(list.size).map(|page| wire::page(page, call.time)).collect();
         let cut = wire::fit(&mut pages, self.answer_budget);

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::{
+    discovery::Discovered,
     error::Error,
     event::{Event, EventType, Snapshot},
     spec::{Spec, Webhook},
@@ -126,6 +127,8 @@ pub(crate) struct Job {
     pub(crate) first_urls: Vec<String>,
     pub(crate) counts: Counts,
     pub(crate) verdicts: Verdicts,
+    /// What became of the links of its pages.
+    pub(crate) discovered: Discovered,
     /// Sequence of the last event; 0: none yet.
     pub(crate) event_sequence: i64,
     /// W3C trace context of the submit call.
@@ -144,6 +147,32 @@ impl Job {
         self.counts.pending += pending;
         self.counts.done(Verdict::Duplicate, duplicates);
         self.add_verdict(Verdict::Duplicate, duplicates);
+    }
+
+    /// Counts pages that were found: `pending` to be fetched, `budget` that will not be.
+    pub(crate) fn add_found(&mut self, pending: i64, budget: i64) {
+        self.counts.found += pending + budget;
+        self.counts.pending += pending;
+        self.counts.done(Verdict::Budget, budget);
+        self.add_verdict(Verdict::Budget, budget);
+    }
+
+    /// Counts waiting pages that lost their places to better ones.
+    pub(crate) fn displace(&mut self, pages: i64) {
+        self.counts.pending -= pages;
+        self.counts.done(Verdict::Budget, pages);
+        self.add_verdict(Verdict::Budget, pages);
+    }
+
+    /// How many more pages may be fetched: all pages count, whatever became of them, but those that found no place.
+    pub(crate) fn room(&self) -> i64 {
+        let most = self.spec.follow.as_ref().map_or(0, |follow| i64::from(follow.max_pages));
+        (most - (self.counts.found - self.discovered.sources - self.over_budget())).max(0)
+    }
+
+    /// Pages that found no place.
+    pub(crate) fn over_budget(&self) -> i64 {
+        self.verdicts.get(Verdict::Budget.as_str()).copied().unwrap_or_default()
     }
 
     /// Counts pages that were handed to the queue. The first ones start the job.
@@ -178,7 +207,8 @@ impl Job {
             return None;
         }
         if self.counts.pending + self.counts.running == 0 {
-            let state = if self.counts.succeeded > 0 { State::Succeeded } else { State::Failed };
+            let state =
+                if self.counts.succeeded > self.discovered.read { State::Succeeded } else { State::Failed };
             return Some(self.finish(state, now));
         }
         if self.progress_time.is_some_and(|last| now - last < interval) {

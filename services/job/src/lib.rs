@@ -3,10 +3,12 @@
 //! Promises: a job that was answered is on disk; every URL ends in exactly one verdict and is counted once at every read;
 //! exactly one event of a job is terminal; killing this process, or wiping the queue, delays a job and loses nothing.
 
+mod discovery;
 mod dispatcher;
 mod error;
 mod event;
 mod fair;
+mod frontier;
 mod handler;
 mod host;
 mod hub;
@@ -78,6 +80,8 @@ pub struct Config {
     pub targets: Targets,
     /// What callers may ask for.
     pub limits: Limits,
+    /// What crawls that follow links may take.
+    pub deep_crawl: DeepCrawl,
     /// How pages are handed out.
     pub dispatch: Dispatch,
     /// How fast hosts are visited.
@@ -108,6 +112,18 @@ pub struct Limits {
     pub max_urls: usize,
     /// Event streams open at a time.
     pub max_watches: usize,
+}
+
+/// `[deep_crawl]`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeepCrawl {
+    /// Pages of one job.
+    pub max_pages: u32,
+    /// Pages of one job that are listed with the verdict `budget`; further ones are only counted.
+    pub budget_lines: i64,
+    /// Sitemaps that one job reads, robots.txt files included.
+    pub max_sources: i64,
 }
 
 impl mesh::Config for Config {
@@ -150,6 +166,19 @@ impl mesh::Config for Config {
         };
         range("limits.max_urls", self.limits.max_urls, 1, 1_000_000);
         range("limits.max_watches", self.limits.max_watches, 1, 1_000_000);
+        range("deep_crawl.max_pages", usize::try_from(self.deep_crawl.max_pages).unwrap_or(0), 1, 10_000_000);
+        range(
+            "deep_crawl.budget_lines",
+            usize::try_from(self.deep_crawl.budget_lines).unwrap_or(usize::MAX),
+            0,
+            1_000_000,
+        );
+        range(
+            "deep_crawl.max_sources",
+            usize::try_from(self.deep_crawl.max_sources).unwrap_or(usize::MAX),
+            0,
+            50_000,
+        );
         range("dispatch.queue_depth", self.dispatch.queue_depth, 1, 10_000);
         range("dispatch.tenants_per_round", self.dispatch.tenants_per_round, 1, 1000);
         range("settle.batch", self.settle.batch, 1, 1000);
@@ -225,7 +254,11 @@ fn handler(config: &Config, store: &Store, bus: &Bus, hub: &Hub, shutdown: &Shut
         store: store.clone(),
         bus: bus.clone(),
         hub: hub.clone(),
-        rules: Arc::new(Rules { max_urls: config.limits.max_urls, policy }),
+        rules: Arc::new(Rules {
+            max_urls: config.limits.max_urls,
+            max_pages: config.deep_crawl.max_pages,
+            policy,
+        }),
         request_id_retention: config.janitor.request_id_retention,
         answer_budget: config.server.max_message_bytes() / 2,
         watches: Arc::new(Semaphore::new(config.limits.max_watches)),
@@ -242,6 +275,7 @@ fn start(config: &Config, store: &Store, bus: &Bus, hub: &Hub, shutdown: &Shutdo
         hub: hub.clone(),
         retry: config.retry.clone(),
         config: config.settle.clone(),
+        deep_crawl: config.deep_crawl,
         caught_up: Arc::clone(&caught_up),
     };
     let reconciler = Reconciler {

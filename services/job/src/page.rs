@@ -10,6 +10,7 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 
 use crate::{
+    discovery::{Discovery, Kind as PageKind},
     host::Answer,
     spec::{Render, Spec},
 };
@@ -79,6 +80,20 @@ pub(crate) struct Page {
     pub(crate) host_wait: Duration,
     /// Since when it waits for its host. None: it does not.
     pub(crate) host_since: Option<OffsetDateTime>,
+    pub(crate) kind: PageKind,
+    /// Links from a seed.
+    pub(crate) depth: i32,
+    /// The page that it was found on.
+    pub(crate) found_on: Option<PageId>,
+    /// The URL of that page.
+    pub(crate) found_on_url: Option<String>,
+    /// The rule that let it in.
+    pub(crate) rule: String,
+    pub(crate) score: Option<f64>,
+    pub(crate) found_time: Option<OffsetDateTime>,
+    pub(crate) first_dispatch_time: Option<OffsetDateTime>,
+    /// Links found on it that were new to the job.
+    pub(crate) new_links: i64,
 }
 
 /// What a page has been through: the part that decides what comes next.
@@ -110,7 +125,7 @@ pub(crate) enum Kind {
 }
 
 /// How the work on a page went.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Outcome {
     pub(crate) job: JobId,
     pub(crate) page: PageId,
@@ -125,6 +140,8 @@ pub(crate) struct Outcome {
     pub(crate) retry_after: Option<Duration>,
     /// What it says about the host.
     pub(crate) answer: Answer,
+    /// What the page led to, if the job follows links.
+    pub(crate) discovery: Option<Box<Discovery>>,
 }
 
 /// What becomes of a page.

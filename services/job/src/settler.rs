@@ -21,11 +21,12 @@ use tracing::{Span, debug, error, field, info, info_span, warn};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::{
+    DeepCrawl,
     error::Error,
     hub::Hub,
     metrics::{self, Drop},
     page::{Outcome, Retry},
-    store::{Settled, Store},
+    store::{SettleRules, Settled, Store},
     wire,
 };
 
@@ -54,6 +55,7 @@ pub(crate) struct Settler {
     pub(crate) hub: Hub,
     pub(crate) retry: Retry,
     pub(crate) config: Settle,
+    pub(crate) deep_crawl: DeepCrawl,
     /// Whether no outcome waits: what has no verdict then has no outcome.
     pub(crate) caught_up: Arc<AtomicBool>,
 }
@@ -140,7 +142,12 @@ impl Settler {
             batch.iter().map(|work| (work.outcome.clone(), random.random())).collect()
         };
         let now = mesh::clock::now();
-        self.store.settle(&outcomes, &self.retry, self.config.progress_interval, now).await
+        let rules = SettleRules {
+            retry: &self.retry,
+            progress_interval: self.config.progress_interval,
+            deep_crawl: self.deep_crawl,
+        };
+        self.store.settle(&outcomes, &rules, now).await
     }
 
     /// Something in the batch cannot be booked: find out what, and let the rest pass. The page of a dropped outcome is

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
-use domain::{Lane, PageUrl, Priority, Scope};
+use domain::{Lane, PageUrl, Priority, Scope, follow::Follow};
 use serde::{Deserialize, Serialize};
 
 use crate::event::EventType;
@@ -24,7 +24,7 @@ pub(crate) enum Render {
 }
 
 /// How the pages of a job are fetched, with every default filled in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Spec {
     pub(crate) render: Render,
     /// Wall-clock deadline of one attempt.
@@ -43,6 +43,9 @@ pub(crate) struct Spec {
     /// What is done with a page in the browser, where it gets there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) browser: Option<Browser>,
+    /// How links are followed. `None`: they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) follow: Option<Follow>,
 }
 
 /// What is done with a page in the browser: held against the rules here, and otherwise the crawler's business.
@@ -82,6 +85,11 @@ fn yes() -> bool {
 }
 
 impl Spec {
+    /// The key under which a URL is one page of the job. A list of URLs is taken by its words; a crawl folds spellings.
+    pub(crate) fn key(&self, url: &PageUrl) -> [u8; 16] {
+        if self.follow.is_some() { url.normal_key() } else { url.key() }
+    }
+
     /// The lane that a new page starts in, and why.
     pub(crate) fn first_lane(&self) -> (Lane, &'static str) {
         let demands = self.browser.as_ref().is_some_and(|browser| browser.demand.is_some());

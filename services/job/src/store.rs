@@ -3,6 +3,7 @@
 //! Promises: every change of the ledger is one transaction that holds the lock of its jobs before it touches their pages,
 //! so that sums, pages and events never disagree; what a caller reads is limited to its tenant.
 
+mod discover;
 mod dispatch;
 mod frontier;
 mod hosts;
@@ -33,7 +34,7 @@ pub(crate) use dispatch::{Dispatched, Held, Picked};
 pub(crate) use frontier::Turns;
 pub(crate) use hosts::Due;
 pub(crate) use log::Entry;
-pub(crate) use settle::Settled;
+pub(crate) use settle::{SettleRules, Settled};
 pub(crate) use sweep::Ages;
 
 /// The database. Clones share it.

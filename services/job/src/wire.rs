@@ -3,6 +3,8 @@
 //! Promises: nothing from the network is trusted. Every violation of a request is found, with the path of its field.
 
 mod browser;
+mod deep_crawl;
+mod discovery;
 mod host;
 mod list;
 mod queue;

@@ -16,6 +16,7 @@ mod pdf;
 mod request;
 mod schema;
 mod selection;
+mod sitemaps;
 mod status;
 
 use extract::{Document, Error, Input, Options, extract};

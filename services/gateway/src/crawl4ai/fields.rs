@@ -28,6 +28,8 @@ pub(super) enum Setting {
     Screenshot,
     PageTimeout,
     MaxRetries,
+    /// Keeps its wrapping: the name of the strategy is in it.
+    DeepCrawl,
 }
 
 use Fate::{Extracts, Ignored, Picture, Refused, Sets, Unless};
@@ -130,7 +132,7 @@ pub(super) const CRAWLER: &[(&str, Fate)] = &[
     ("check_robots_txt", Ignored),
     ("chunking_strategy", Ignored),
     ("css_selector", Extracts),
-    ("deep_crawl_strategy", Refused),
+    ("deep_crawl_strategy", Sets(Setting::DeepCrawl)),
     ("delay_before_return_html", Ignored),
     ("disable_cache", Ignored),
     ("exclude_all_images", Extracts),

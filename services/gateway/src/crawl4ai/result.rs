@@ -58,7 +58,7 @@ pub(super) fn fetched(
         "fit_markdown": document.fit_markdown,
         "fit_html": null,
     });
-    result["metadata"] = metadata(document);
+    result["metadata"] = metadata(page, document);
     result["response_headers"] = json!(document.response_headers);
     result["redirected_url"] = json!(document.final_url);
     result["tables"] = document.tables.iter().map(table).collect();
@@ -153,7 +153,7 @@ fn table(table: &Table) -> Value {
     json!({"headers": table.headers, "rows": rows, "caption": table.caption, "summary": ""})
 }
 
-fn metadata(document: &Document) -> Value {
+fn metadata(page: &Page, document: &Document) -> Value {
     let mut object = document.metadata.as_ref().map(to_object).unwrap_or_default();
     for (name, text) in
         [("title", &document.title), ("description", &document.description), ("language", &document.language)]
@@ -161,6 +161,13 @@ fn metadata(document: &Document) -> Value {
         if !text.is_empty() {
             object.insert(name.to_owned(), json!(text));
         }
+    }
+    // What a deep crawl of Crawl4AI adds.
+    if !page.rule.is_empty() {
+        object.insert("depth".to_owned(), json!(page.depth));
+        let parent = Some(&page.found_on_url).filter(|url| !url.is_empty());
+        object.insert("parent_url".to_owned(), json!(parent));
+        object.insert("score".to_owned(), json!(page.score.unwrap_or_default()));
     }
     Value::Object(object)
 }

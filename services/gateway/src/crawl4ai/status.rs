@@ -1,7 +1,11 @@
 //! `GET /crawl/job/{task_id}`: a job with its results, as far as they fit into one answer.
 
 use api::{
-    job::v1::{GetJobRequest, Job, ListPagesRequest, Page, job::State},
+    job::v1::{
+        GetJobRequest, Job, ListPagesRequest, Page,
+        job::State,
+        page::{Kind, Verdict},
+    },
     result::v1::{
         Document, GetArtifactRequest, ListDocumentsRequest, result_service_client::ResultServiceClient,
     },
@@ -102,7 +106,7 @@ impl Reader<'_> {
     }
 
     async fn result(&self, id: JobId, job: &Job) -> Result<Value, Status> {
-        let pages = self.pages(id).await?;
+        let (pages, hidden) = self.pages(id).await?;
         let (mut documents, complete) = self.documents(id).await?;
         let mut left = MAX_BYTES;
         let mut results = Vec::with_capacity(pages.len());
@@ -121,7 +125,7 @@ impl Reader<'_> {
             results.push(self.page(job, page, document).await?);
         }
         let found = job.counts.map_or(0, |counts| counts.found);
-        let shown = results.len();
+        let shown = results.len() + hidden;
         let mut answer = json!({
             "success": true,
             "results": results,
@@ -135,13 +139,18 @@ impl Reader<'_> {
         Ok(answer)
     }
 
-    async fn pages(&self, id: JobId) -> Result<Vec<Page>, Status> {
+    /// The first pages of a job, and how many lines of its ledger among them are no results.
+    async fn pages(&self, id: JobId) -> Result<(Vec<Page>, usize), Status> {
         let request = ListPagesRequest {
             parent: id.name(),
             page_size: i32::try_from(MAX_PAGES).unwrap_or(i32::MAX),
             ..ListPagesRequest::default()
         };
-        Ok(jobs(self.edge).list_pages(self.request(request)).await?.into_inner().pages)
+        let mut pages = jobs(self.edge).list_pages(self.request(request)).await?.into_inner().pages;
+        let all = pages.len();
+        pages.retain(is_result);
+        let hidden = all - pages.len();
+        Ok((pages, hidden))
     }
 
     /// The documents of the first pages, at most as many and as large as an answer may have, and whether these are all.
@@ -187,6 +196,12 @@ impl Reader<'_> {
         }
         Ok(Some(bytes))
     }
+}
+
+/// Whether a line of the ledger is a result: what a deep crawl found and did not read is none, nor is a sitemap.
+fn is_result(page: &Page) -> bool {
+    let passed_over = page.depth > 0 && matches!(page.verdict(), Verdict::Budget | Verdict::Duplicate);
+    matches!(page.kind(), Kind::Unspecified | Kind::Page) && !passed_over
 }
 
 /// Bytes of a document with the artifacts that are shown, a screenshot as base64.

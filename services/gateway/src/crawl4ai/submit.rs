@@ -7,7 +7,7 @@ use mesh::Violations;
 use serde_json::{Map, Value};
 
 use super::{
-    extraction,
+    deep, extraction,
     fields::{self, Fate, Setting},
 };
 use crate::problem::Problem;
@@ -99,6 +99,7 @@ impl Reader {
                 let mut notes = extraction::Notes { wrong: &mut self.wrong, ignored: &mut self.ignored };
                 self.extraction.set(name, path, raw, &mut notes);
             }
+            Fate::Sets(Setting::DeepCrawl) => self.set(Setting::DeepCrawl, path, raw),
             Fate::Sets(setting) => self.set(setting, path, value),
             Fate::Ignored => self.ignored.push(path.to_owned()),
             _ if fields::asks_nothing(value) => {}
@@ -122,6 +123,9 @@ impl Reader {
             (Setting::JavaScript, Value::Bool(true)) | (Setting::Screenshot, Value::Bool(false)) => {}
             (Setting::JavaScript, Value::Bool(false)) => self.config.set_render(Render::Http),
             (Setting::Screenshot, Value::Bool(true)) => self.config.screenshot = true,
+            (Setting::DeepCrawl, value) => {
+                self.config.deep_crawl = Some(deep::read(path, value, &mut self.wrong));
+            }
             (Setting::PageTimeout, value) => {
                 if let Some(milliseconds) = self.number(path, value, PAGE_TIMEOUT) {
                     self.config.page_timeout = Some(prost_types::Duration {

@@ -21,6 +21,7 @@ fn job() -> Job {
         first_urls: Vec::new(),
         counts: Counts::default(),
         verdicts: Verdicts::new(),
+        discovered: crate::discovery::Discovered::default(),
         event_sequence: 0,
         traceparent: None,
         create_time: at(0),

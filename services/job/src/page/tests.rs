@@ -30,6 +30,7 @@ pub(crate) fn spec(render: Render, max_attempts: i32) -> Spec {
         respect_robots: true,
         extraction: None,
         browser: None,
+        follow: None,
     }
 }
 
@@ -50,6 +51,7 @@ pub(crate) fn outcome(kind: Kind, verdict: Option<Verdict>) -> Outcome {
         stored: false,
         retry_after: None,
         answer: Answer::default(),
+        discovery: None,
     }
 }
 

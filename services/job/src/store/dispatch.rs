@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::{Store, hosts, lock, log, row, settle, sql};
 use crate::{
+    discovery::Kind,
     error::Error,
     host::{Admission, Paces},
     job::Job,
@@ -39,6 +40,10 @@ pub(crate) struct Dispatched {
     pub(crate) attempts: i32,
     pub(crate) crashes: i32,
     pub(crate) spec_version: i32,
+    pub(crate) depth: i32,
+    /// The URL of the seed that it descends from, if it is another.
+    pub(crate) seed: Option<String>,
+    pub(crate) kind: Kind,
     /// The trace of the job.
     pub(crate) traceparent: Option<String>,
     /// Whether its tenant has few pages out, so that it goes before those of others.
@@ -144,14 +149,14 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Dispatched>, Error> {
         let text = "SELECT p.id, p.job_id, p.tenant, p.dispatch_seq, p.url, p.lane, p.lane_reason, p.priority, p.attempts, \
-                    p.crashes, j.spec_version, j.traceparent FROM page p JOIN job j ON j.id = p.job_id \
+                    p.crashes, p.depth, p.seed, p.kind, j.spec_version, j.traceparent FROM page p JOIN job j ON j.id = p.job_id \
                     WHERE p.state = 'running' AND p.lane = $1 AND p.dispatch_time >= $2 AND p.dispatch_time <= $3 \
                     ORDER BY p.dispatch_time LIMIT $4";
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let (after, before) = (sql::micros(after), sql::micros(before));
         let values = vec![lane.as_str().into(), after.into(), before.into(), limit.into()];
         let rows = sql::query(self.db.read(), text, values).await?;
-        rows.iter().map(|row| dispatched(row, row.try_get_by_index(10)?, row.try_get_by_index(11)?)).collect()
+        rows.iter().map(|row| dispatched(row, row.try_get_by_index(13)?, row.try_get_by_index(14)?)).collect()
     }
 
     /// Puts dispatched pages back into the frontier, unless something happened to them in between. Returns how many.
@@ -253,9 +258,10 @@ async fn mark(
     for piece in sql::pieces(picked) {
         let text = format!(
             "UPDATE page SET state = 'running', dispatch_seq = dispatch_seq + 1, dispatch_time = $1, \
+             first_dispatch_time = COALESCE(first_dispatch_time, $1), \
              host_wait = host_wait + COALESCE($1 - host_since, 0), host_since = NULL \
              WHERE state = 'pending' AND id IN ({}) RETURNING id, job_id, tenant, dispatch_seq, url, lane, \
-             lane_reason, priority, attempts, crashes",
+             lane_reason, priority, attempts, crashes, depth, seed, kind",
             sql::row(2, piece.len())
         );
         let ids = piece.iter().map(|picked| picked.page.0.into());
@@ -282,7 +288,7 @@ pub(super) fn picked(row: &QueryResult) -> Result<Picked, Error> {
     })
 }
 
-/// Reads the first ten columns that a task needs.
+/// Reads the first thirteen columns that a task needs.
 fn dispatched(
     row: &QueryResult,
     spec_version: i32,
@@ -300,6 +306,9 @@ fn dispatched(
         priority: row::priority(row.try_get_by_index(7)?)?,
         attempts: row.try_get_by_index(8)?,
         crashes: row.try_get_by_index(9)?,
+        depth: row.try_get_by_index(10)?,
+        seed: row.try_get_by_index(11)?,
+        kind: row::read(&row.try_get_by_index::<String>(12)?)?,
         spec_version,
         traceparent,
         first: false,

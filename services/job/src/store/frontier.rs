@@ -140,7 +140,7 @@ impl Store {
              JOIN page p ON p.id = f.page ORDER BY p.job_id",
             next("> $4", "q.job_id", "job_id"),
             next("> j.job", "q.job_id", "job_id"),
-            next("= j.job", "q.idx", "id")
+            next("= j.job", "q.rank, q.idx", "id")
         );
         let after = after.map_or(Uuid::nil(), |job| job.0);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -164,7 +164,7 @@ impl Store {
     ) -> Result<Vec<Picked>, Error> {
         let text = format!(
             "SELECT id, job_id, tenant, host FROM page WHERE {FRONTIER} AND lane = $1 AND tenant = $2 AND priority = $3 \
-             AND job_id = $4 ORDER BY idx LIMIT $5"
+             AND job_id = $4 ORDER BY rank, idx LIMIT $5"
         );
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let values = vec![

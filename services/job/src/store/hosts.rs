@@ -46,7 +46,7 @@ impl Store {
         let page = |more: &str| {
             format!(
                 "(SELECT p.id FROM page p WHERE p.state = 'pending' AND p.host_since IS NOT NULL AND p.lane = $1 \
-                 AND p.host = h.key {more} ORDER BY p.tenant, p.priority, p.job_id, p.idx LIMIT 1)"
+                 AND p.host = h.key {more} ORDER BY p.tenant, p.priority, p.job_id, p.rank, p.idx LIMIT 1)"
             )
         };
         let text = format!(
@@ -82,7 +82,7 @@ impl Store {
         let limit = limit.min(self.paces.of(key).max_concurrency as usize);
         let text = format!(
             "UPDATE page SET host_wait = host_wait + $1 - host_since, host_since = NULL WHERE {PARKED} AND id IN \
-             (SELECT id FROM page WHERE {PARKED} AND lane = $2 AND host = $3 ORDER BY tenant, priority, job_id, idx LIMIT $4)"
+             (SELECT id FROM page WHERE {PARKED} AND lane = $2 AND host = $3 ORDER BY tenant, priority, job_id, rank, idx LIMIT $4)"
         );
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let values = || vec![sql::micros(now).into(), lane.as_str().into(), key.into(), limit.into()];

@@ -1,13 +1,15 @@
 //! What callers read: a tenant's jobs and their pages.
 
+use std::collections::HashMap;
+
 use domain::{JobId, TenantId, Verdict};
 use sea_orm::{EntityTrait, QueryFilter, QueryOrder, QuerySelect, prelude::*};
 
-use super::{Store, row};
+use super::{Store, row, sql};
 use crate::{
     error::Error,
     job::{Job, State},
-    page::Page,
+    page::{self, Page},
 };
 
 impl Store {
@@ -47,7 +49,7 @@ impl Store {
     pub(crate) async fn pages(
         &self,
         job: JobId,
-        verdict: Option<Verdict>,
+        (verdict, state): (Option<Verdict>, Option<page::State>),
         after: Option<i64>,
         limit: u64,
     ) -> Result<Vec<Page>, Error> {
@@ -55,10 +57,32 @@ impl Store {
         if let Some(verdict) = verdict {
             query = query.filter(row::page::Column::Verdict.eq(verdict.as_str()));
         }
+        if let Some(state) = state {
+            query = query.filter(row::page::Column::State.eq(state.as_str()));
+        }
         if let Some(after) = after {
             query = query.filter(row::page::Column::Idx.gt(after));
         }
         let rows = query.order_by_asc(row::page::Column::Idx).limit(limit).all(self.db.read()).await?;
-        rows.into_iter().map(Page::try_from).collect()
+        let mut pages = rows.into_iter().map(Page::try_from).collect::<Result<Vec<_>, _>>()?;
+        self.tell_parents(&mut pages).await?;
+        Ok(pages)
+    }
+
+    /// Fills in the URLs of the pages that these were found on.
+    async fn tell_parents(&self, pages: &mut [Page]) -> Result<(), Error> {
+        let ids: Vec<Uuid> = pages.iter().filter_map(|page| page.found_on.map(|id| id.0)).collect();
+        let mut urls: HashMap<Uuid, String> = HashMap::new();
+        for piece in sql::pieces(&sql::sorted(&ids)) {
+            let text = format!("SELECT id, url FROM page WHERE id IN ({})", sql::row(1, piece.len()));
+            let values = piece.iter().map(|id| (*id).into()).collect();
+            for row in sql::query(self.db.read(), &text, values).await? {
+                urls.insert(row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+            }
+        }
+        for page in pages {
+            page.found_on_url = page.found_on.and_then(|id| urls.get(&id.0).cloned());
+        }
+        Ok(())
     }
 }

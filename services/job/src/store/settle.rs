@@ -10,8 +10,10 @@ use sea_orm::{DatabaseTransaction, Value};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Store, hosts, lock, log, row, sql};
+use super::{Store, discover, hosts, lock, log, row, sql};
 use crate::{
+    DeepCrawl,
+    discovery::Kind,
     error::Error,
     host::Paces,
     job::Job,
@@ -36,12 +38,45 @@ pub(crate) struct Settled {
     pub(crate) notify: bool,
 }
 
+/// What outcomes are settled by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SettleRules<'a> {
+    pub(crate) retry: &'a Retry,
+    pub(crate) progress_interval: Duration,
+    pub(crate) deep_crawl: DeepCrawl,
+}
+
 /// A page on its way to its next state.
-struct Move<'a> {
-    outcome: &'a Outcome,
+pub(super) struct Move<'a> {
+    pub(super) outcome: &'a Outcome,
+    /// The lane of the attempt.
+    lane: Lane,
     record: Record,
-    next: Next,
+    pub(super) next: Next,
     host: String,
+    /// Replaces the detail of the outcome.
+    pub(super) detail: Option<String>,
+    pub(super) origin: Origin,
+    /// Whether its links are followed though it is no success.
+    pub(super) lead_on: bool,
+    /// Pages that were found on it and are new to the job.
+    pub(super) new_links: i64,
+}
+
+impl Move<'_> {
+    /// The URL that stands for the seed of the pages that are found on this one.
+    pub(super) fn seed(&self) -> String {
+        let told = self.outcome.discovery.as_ref().and_then(|discovery| discovery.seed.clone());
+        told.or_else(|| self.origin.seed.clone()).unwrap_or_else(|| self.origin.url.clone())
+    }
+}
+
+/// Where a page comes from.
+pub(super) struct Origin {
+    pub(super) kind: Kind,
+    pub(super) depth: i32,
+    url: String,
+    seed: Option<String>,
 }
 
 struct Open {
@@ -49,6 +84,7 @@ struct Open {
     host: String,
     dispatch_seq: i64,
     record: Record,
+    origin: Origin,
 }
 
 impl Store {
@@ -57,21 +93,17 @@ impl Store {
     pub(crate) async fn settle(
         &self,
         outcomes: &[(Outcome, f64)],
-        retry: &Retry,
-        progress_interval: Duration,
+        rules: &SettleRules<'_>,
         now: OffsetDateTime,
     ) -> Result<Settled, Error> {
-        self.db
-            .write(async |txn| settle(txn, outcomes, retry, progress_interval, &self.paces, now).await)
-            .await
+        self.db.write(async |txn| settle(txn, outcomes, rules, &self.paces, now).await).await
     }
 }
 
 async fn settle(
     txn: &DatabaseTransaction,
     outcomes: &[(Outcome, f64)],
-    retry: &Retry,
-    progress_interval: Duration,
+    rules: &SettleRules<'_>,
     paces: &Paces,
     now: OffsetDateTime,
 ) -> Result<Settled, Error> {
@@ -79,35 +111,73 @@ async fn settle(
     let mut jobs: BTreeMap<Uuid, (Job, bool)> =
         lock(txn, &ids).await?.into_iter().map(|job| (job.id.0, (job, false))).collect();
     let mut open = running(txn, outcomes).await?;
-    let mut settled = Settled::default();
     let mut moves = Vec::with_capacity(outcomes.len());
+    // For each outcome the number of its move. None: it is stale.
+    let mut numbers = Vec::with_capacity(outcomes.len());
     for (outcome, chance) in outcomes {
         let page = open.entry(outcome.page.0);
         let (Some((job, touched)), Entry::Occupied(page)) = (jobs.get_mut(&outcome.job.0), page) else {
-            settled.verdicts.push(None);
+            numbers.push(None);
             continue;
         };
         if page.get().job != outcome.job.0 || page.get().dispatch_seq != outcome.dispatch_seq {
-            settled.verdicts.push(None);
+            numbers.push(None);
             continue;
         }
         // Taken out: a second outcome of the same dispatch in this batch is stale.
-        let Open { host, mut record, .. } = page.remove();
+        let Open { host, mut record, origin, .. } = page.remove();
         let lane = record.lane;
-        let next = retry.settle(&mut record, outcome, &job.spec, *chance);
-        match next {
-            Next::Settled(verdict) => job.settle(verdict),
-            Next::Again(_) => job.give_back(1),
-        }
+        let next = rules.retry.settle(&mut record, outcome, &job.spec, *chance);
         *touched = true;
-        settled.verdicts.push(Some((lane, next.verdict())));
-        moves.push(Move { outcome, record, next, host });
+        numbers.push(Some(moves.len()));
+        moves.push(Move {
+            outcome,
+            lane,
+            record,
+            next,
+            host,
+            detail: None,
+            origin,
+            lead_on: false,
+            new_links: 0,
+        });
     }
     learn(txn, &moves, paces, now).await?;
-    save_pages(txn, &moves, now).await?;
+    book(txn, &mut jobs, &mut moves, rules, now).await?;
+    let of = |number: usize| (moves[number].lane, moves[number].next.verdict());
+    let verdicts = numbers.into_iter().map(|number| number.map(of)).collect();
+    let mut settled = Settled { verdicts, ..Settled::default() };
     let changed = jobs.into_values().filter_map(|(job, touched)| touched.then_some(job)).collect();
-    advance(txn, changed, progress_interval, now, &mut settled).await?;
+    advance(txn, changed, rules.progress_interval, now, &mut settled).await?;
     Ok(settled)
+}
+
+/// Counts and saves what becomes of pages, and takes in what they led to.
+async fn book(
+    txn: &DatabaseTransaction,
+    jobs: &mut BTreeMap<Uuid, (Job, bool)>,
+    moves: &mut [Move<'_>],
+    rules: &SettleRules<'_>,
+    now: OffsetDateTime,
+) -> Result<(), Error> {
+    discover::duplicates(txn, moves).await?;
+    for page in moves.iter() {
+        let Some((job, _)) = jobs.get_mut(&page.outcome.job.0) else { continue };
+        match page.next {
+            Next::Settled(verdict) => {
+                job.settle(verdict);
+                let read = verdict == Verdict::Ok && page.origin.kind != Kind::Page;
+                job.discovered.read += i64::from(read);
+            }
+            Next::Again(_) => job.give_back(1),
+        }
+    }
+    for (job, touched) in jobs.values_mut() {
+        if *touched && job.spec.follow.is_some() {
+            discover::add(txn, job, moves, rules.deep_crawl, now).await?;
+        }
+    }
+    save_pages(txn, moves, now).await
 }
 
 /// Ends or advances the jobs that a batch touched, and saves them.
@@ -138,7 +208,8 @@ async fn running(
     let mut pages = HashMap::with_capacity(ids.len());
     for piece in sql::pieces(&sql::sorted(&ids)) {
         let text = format!(
-            "SELECT id, job_id, dispatch_seq, lane, lane_reason, attempts, infra_faults, crashes, host FROM page \
+            "SELECT id, job_id, dispatch_seq, lane, lane_reason, attempts, infra_faults, crashes, kind, depth, \
+             url, seed, host FROM page \
              WHERE state = 'running' AND id IN ({})",
             sql::row(1, piece.len())
         );
@@ -152,8 +223,14 @@ async fn running(
                 crashes: row.try_get_by_index(7)?,
             };
             let (job, dispatch_seq) = (row.try_get_by_index(1)?, row.try_get_by_index(2)?);
-            let host = row.try_get_by_index(8)?;
-            pages.insert(row.try_get_by_index(0)?, Open { job, host, dispatch_seq, record });
+            let origin = Origin {
+                kind: row::read(&row.try_get_by_index::<String>(8)?)?,
+                depth: row.try_get_by_index(9)?,
+                url: row.try_get_by_index(10)?,
+                seed: row.try_get_by_index(11)?,
+            };
+            let host = row.try_get_by_index(12)?;
+            pages.insert(row.try_get_by_index(0)?, Open { job, host, dispatch_seq, record, origin });
         }
     }
     Ok(pages)
@@ -185,10 +262,10 @@ async fn save_pages(txn: &DatabaseTransaction, moves: &[Move<'_>], now: OffsetDa
             "UPDATE page SET state = v.column3, verdict = v.column4, detail = v.column5, http_status = v.column6, \
              lane = v.column7, lane_reason = v.column8, attempts = v.column9, infra_faults = v.column10, \
              crashes = v.column11, due_time = v.column12, end_time = v.column13, \
-             stored = (page.stored OR v.column14) \
+             stored = (page.stored OR v.column14), new_links = v.column15 \
              FROM (VALUES {}) AS v WHERE page.id = v.column1 AND page.dispatch_seq = v.column2 \
              AND page.state = 'running'",
-            sql::rows(1, piece.len(), 14)
+            sql::rows(1, piece.len(), 15)
         );
         let values = piece.iter().flat_map(|page| page_values(page, now)).collect();
         let saved = sql::execute(txn, &text, values).await?.rows_affected();
@@ -197,8 +274,8 @@ async fn save_pages(txn: &DatabaseTransaction, moves: &[Move<'_>], now: OffsetDa
     Ok(())
 }
 
-fn page_values(page: &Move<'_>, now: OffsetDateTime) -> [Value; 14] {
-    let Move { outcome, record, next, host: _ } = page;
+fn page_values(page: &Move<'_>, now: OffsetDateTime) -> [Value; 15] {
+    let Move { outcome, record, next, .. } = page;
     let (state, verdict, due, end) = match next {
         Next::Settled(verdict) => (State::Done, Some(verdict.as_str()), None, Some(sql::micros(now))),
         Next::Again(Duration::ZERO) => (State::Pending, None, None, None),
@@ -209,7 +286,7 @@ fn page_values(page: &Move<'_>, now: OffsetDateTime) -> [Value; 14] {
         outcome.dispatch_seq.into(),
         state.as_str().into(),
         verdict.map(str::to_owned).into(),
-        outcome.detail.clone().into(),
+        page.detail.as_ref().unwrap_or(&outcome.detail).clone().into(),
         outcome.http_status.into(),
         record.lane.as_str().into(),
         record.lane_reason.clone().into(),
@@ -219,6 +296,7 @@ fn page_values(page: &Move<'_>, now: OffsetDateTime) -> [Value; 14] {
         due.into(),
         end.into(),
         outcome.stored.into(),
+        page.new_links.into(),
     ]
 }
 
@@ -232,8 +310,8 @@ pub(super) async fn save(txn: &DatabaseTransaction, jobs: &[&Job]) -> Result<(),
             "UPDATE job SET state = v.column2, found = v.column3, succeeded = v.column4, failed = v.column5, \
              skipped = v.column6, cancelled = v.column7, pending = v.column8, running = v.column9, \
              verdicts = v.column10, event_sequence = v.column11, start_time = v.column12, end_time = v.column13, \
-             progress_time = v.column14 FROM (VALUES {}) AS v WHERE job.id = v.column1",
-            sql::rows(1, piece.len(), 14)
+             progress_time = v.column14, discovery = v.column15 FROM (VALUES {}) AS v WHERE job.id = v.column1",
+            sql::rows(1, piece.len(), 15)
         );
         let values = piece.iter().flat_map(|job| job_values(job)).collect();
         let saved = sql::execute(txn, &text, values).await?.rows_affected();
@@ -242,7 +320,7 @@ pub(super) async fn save(txn: &DatabaseTransaction, jobs: &[&Job]) -> Result<(),
     Ok(())
 }
 
-fn job_values(job: &Job) -> [Value; 14] {
+fn job_values(job: &Job) -> [Value; 15] {
     [
         job.id.0.into(),
         job.state.as_str().into(),
@@ -258,6 +336,7 @@ fn job_values(job: &Job) -> [Value; 14] {
         job.start_time.map(sql::micros).into(),
         job.end_time.map(sql::micros).into(),
         job.progress_time.map(sql::micros).into(),
+        job.spec.follow.is_some().then(|| row::json(&job.discovered)).into(),
     ]
 }
 
@@ -274,7 +353,7 @@ pub(super) async fn cancel_pages(
 }
 
 /// A change of other rows than it was decided on must not be committed: the sums would be wrong.
-fn expect_rows(expected: usize, saved: u64) -> Result<(), Error> {
+pub(super) fn expect_rows(expected: usize, saved: u64) -> Result<(), Error> {
     if u64::try_from(expected).is_ok_and(|expected| expected == saved) {
         return Ok(());
     }

@@ -2,12 +2,13 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use domain::{JobId, PageId, PageUrl, TenantId, Verdict, id::page_name};
+use domain::{JobId, Lane, PageId, PageUrl, TenantId, Verdict, follow::Sitemaps, id::page_name};
 use sea_orm::{DatabaseTransaction, EntityTrait, QueryFilter, Set, prelude::*};
 use time::OffsetDateTime;
 
 use super::{Store, log, row, sql};
 use crate::{
+    discovery::{Discovered, Kind},
     error::Error,
     event::EventType,
     job::{Counts, Job, State, Verdicts},
@@ -15,8 +16,8 @@ use crate::{
     spec::{FIRST_URLS, Submission},
 };
 
-/// Rows of one insert; with 24 columns it stays below SQLite's 32 766 values.
-const INSERT: usize = 500;
+/// Rows of one insert; with 34 columns it stays below SQLite's 32 766 values.
+pub(super) const INSERT: usize = 500;
 /// Two calls with one request id race at most once; more is a fault.
 const RACES: usize = 3;
 
@@ -84,6 +85,7 @@ fn new_job(
         first_urls: submission.urls.iter().take(FIRST_URLS).map(|(url, _)| url.clone()).collect(),
         counts: Counts::default(),
         verdicts: Verdicts::new(),
+        discovered: Discovered::default(),
         event_sequence: 0,
         traceparent,
         create_time: now,
@@ -98,8 +100,8 @@ fn ledger(job: &mut Job, submission: &Submission, now: OffsetDateTime) -> Vec<ro
     let mut first = HashMap::with_capacity(submission.urls.len());
     let mut rows = Vec::with_capacity(submission.urls.len());
     for (idx, (text, url)) in (0..).zip(&submission.urls) {
-        let (id, key) = (PageId::new(), url.key());
-        let mut row = pending(job, id, idx, text, url);
+        let (id, key) = (PageId::new(), job.spec.key(url));
+        let mut row = pending(job, id, idx, text, url, now);
         let original = *first.entry(key).or_insert(id);
         if original == id {
             row.url_key = Set(Some(key.to_vec()));
@@ -113,11 +115,51 @@ fn ledger(job: &mut Job, submission: &Submission, now: OffsetDateTime) -> Vec<ro
         }
         rows.push(row);
     }
+    if job.spec.follow.as_ref().is_some_and(|follow| follow.sitemaps != Sitemaps::Skip) {
+        sources(job, submission, &mut first, &mut rows, now);
+    }
     rows
 }
 
-fn pending(job: &Job, id: PageId, idx: i64, text: &str, url: &PageUrl) -> row::page::ActiveModel {
+/// The robots.txt files of the seeds' hosts, each once: they name the sitemaps.
+fn sources(
+    job: &mut Job,
+    submission: &Submission,
+    first: &mut HashMap<[u8; 16], PageId>,
+    rows: &mut Vec<row::page::ActiveModel>,
+    now: OffsetDateTime,
+) {
+    for (_, seed) in &submission.urls {
+        let Ok(Ok(url)) = seed.as_url().join("/robots.txt").map(PageUrl::try_from) else { continue };
+        let (id, key) = (PageId::new(), job.spec.key(&url));
+        if first.contains_key(&key) {
+            continue;
+        }
+        first.insert(key, id);
+        let mut row = pending(job, id, job.counts.found, url.as_str(), &url, now);
+        row.url_key = Set(Some(key.to_vec()));
+        row.kind = Set(Kind::RobotsFile.as_str().to_owned());
+        row.seed = Set(Some(seed.as_str().to_owned()));
+        row.rule = Set("sitemaps".to_owned());
+        row.lane = Set(Lane::Http.as_str().to_owned());
+        row.lane_reason = Set("a file".to_owned());
+        job.add_pages(1, 0);
+        job.discovered.sources += 1;
+        rows.push(row);
+    }
+}
+
+/// The row of a seed.
+pub(super) fn pending(
+    job: &Job,
+    id: PageId,
+    idx: i64,
+    text: &str,
+    url: &PageUrl,
+    now: OffsetDateTime,
+) -> row::page::ActiveModel {
     let (lane, lane_reason) = job.spec.first_lane();
+    let follow = job.spec.follow.as_ref();
     row::page::ActiveModel {
         id: Set(id.0),
         job_id: Set(job.id.0),
@@ -143,6 +185,16 @@ fn pending(job: &Job, id: PageId, idx: i64, text: &str, url: &PageUrl) -> row::p
         stored: Set(false),
         host_since: Set(None),
         host_wait: Set(0),
+        depth: Set(0),
+        rank: Set(follow.map_or(0, |follow| follow.rank(0, None))),
+        score: Set(None),
+        found_on: Set(None),
+        rule: Set(if follow.is_some() { "seed".to_owned() } else { String::new() }),
+        seed: Set(None),
+        kind: Set(Kind::Page.as_str().to_owned()),
+        found_time: Set(Some(sql::micros(now))),
+        first_dispatch_time: Set(None),
+        new_links: Set(0),
     }
 }
 

@@ -51,6 +51,8 @@ impl Store {
         let id: Option<Uuid> = rows.first().map(|row: &QueryResult| row.try_get_by_index(0)).transpose()?;
         let Some(id) = id else { return Ok(0) };
         let parts = [
+            "DELETE FROM page_claim WHERE job_id = $1 AND claim IN (SELECT claim FROM page_claim WHERE job_id = $1 LIMIT $2)",
+            "DELETE FROM page_print WHERE id IN (SELECT id FROM page_print WHERE job_id = $1 LIMIT $2)",
             "DELETE FROM page WHERE id IN (SELECT id FROM page WHERE job_id = $1 LIMIT $2)",
             "DELETE FROM event WHERE cursor IN (SELECT cursor FROM event WHERE job_id = $1 LIMIT $2)",
         ];

@@ -14,7 +14,7 @@ mod hosts;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-async fn stores() -> Vec<Store> {
+pub(super) async fn stores() -> Vec<Store> {
     let mut stores = Vec::new();
     for (_, config) in store::testing::both().expect("because Postgres is installed") {
         stores.push(Store::open(&config, paces(pace())).await.unwrap());
@@ -37,9 +37,14 @@ impl Store {
 async fn submit(store: &Store, tenant: TenantId, pages: usize) -> Job {
     let urls = (0..pages).map(|n| format!("https://example.com/{n}")).collect();
     let request = api::job::v1::CreateCrawlJobRequest { urls, ..Default::default() };
-    let rules = wire::Rules { max_urls: 100_000, policy: AddressPolicy::default() };
+    let rules = wire::Rules { max_urls: 100_000, max_pages: 100_000, policy: AddressPolicy::default() };
     let submission = wire::submission(request, &rules).unwrap();
     store.submit(tenant, &submission, None, mesh::clock::now(), DAY).await.unwrap().0
+}
+
+pub(super) fn rules(retry: &page::Retry) -> SettleRules<'_> {
+    let deep_crawl = crate::DeepCrawl { max_pages: 100_000, budget_lines: 5, max_sources: 3 };
+    SettleRules { retry, progress_interval: Duration::ZERO, deep_crawl }
 }
 
 async fn tamper(store: &Store, text: &str) {
@@ -72,7 +77,7 @@ async fn a_wrong_sum_is_found_and_never_saved() {
             ..page::tests::outcome(page::Kind::Final, Some(domain::Verdict::Ok))
         };
         let retry = page::tests::retry();
-        let settled = store.settle(&[(outcome, 0.5)], &retry, Duration::ZERO, now).await;
+        let settled = store.settle(&[(outcome, 0.5)], &rules(&retry), now).await;
         assert!(matches!(settled, Err(Error::Row(_))), "{settled:?}");
         assert_eq!(store.running(Lane::Http).await.unwrap(), 1, "nothing of the batch was saved");
     }
@@ -84,7 +89,7 @@ async fn picking_does_not_walk_over_pages() {
     submit(&store, TenantId::new(), 5).await;
     for (query, index) in [
         (
-            "SELECT id FROM page WHERE state = 'pending' AND due_time IS NULL AND host_since IS NULL AND lane = 'http' AND tenant = x'00' ORDER BY priority, job_id, idx LIMIT 1",
+            "SELECT id FROM page WHERE state = 'pending' AND due_time IS NULL AND host_since IS NULL AND lane = 'http' AND tenant = x'00' ORDER BY priority, job_id, rank, idx LIMIT 1",
             "page_frontier",
         ),
         (
@@ -144,7 +149,7 @@ async fn large_jobs_are_settled_in_large_batches() {
                 ..page::tests::outcome(page::Kind::Final, Some(domain::Verdict::Ok))
             };
             let outcomes: Vec<_> = turn.pages.iter().map(|page| (done(page), 0.5)).collect();
-            store.settle(&outcomes, &retry, Duration::ZERO, now).await.unwrap();
+            store.settle(&outcomes, &rules(&retry), now).await.unwrap();
         }
         eprintln!("{:?}: 5000 pages in {:?}", store.db.backend(), begun.elapsed());
         let job = store.any_job(job.id).await.unwrap();

@@ -5,7 +5,7 @@ use domain::{JobId, TenantId, Verdict, page_token};
 use tonic::Status;
 
 use super::{job_id, violation};
-use crate::job::State;
+use crate::{job::State, page as ledger};
 
 const DEFAULT_JOBS: usize = 50;
 const MAX_JOBS: usize = 200;
@@ -53,17 +53,24 @@ pub(crate) fn list_jobs(
     Ok(List { size, after, filter, name })
 }
 
+/// Which pages are listed: those with this verdict, those in this state.
+pub(crate) type PageFilter = (Option<Verdict>, Option<ledger::State>);
+
 /// Reads `ListPagesRequest`; the cursor is the position of a page in its job.
 pub(crate) fn list_pages(
     tenant: TenantId,
     request: &pb::ListPagesRequest,
-) -> Result<(JobId, List<i64, Verdict>), Status> {
+) -> Result<(JobId, List<i64, PageFilter>), Status> {
     let job = job_id("parent", &request.parent)?;
-    let filter = verdict_filter(request.verdict)?;
+    let (verdict, state) = (verdict_filter(request.verdict)?, page_state(request.state)?);
     let size = page_size(request.page_size, DEFAULT_PAGES, MAX_PAGES)?;
-    let name = format!("{tenant} jobs/{job}/pages verdict={}", filter.map_or("", |verdict| verdict.as_str()));
+    let name = format!(
+        "{tenant} jobs/{job}/pages verdict={} state={}",
+        verdict.map_or("", |verdict| verdict.as_str()),
+        state.map_or("", |state| state.as_str())
+    );
     let after = cursor(&name, &request.page_token)?;
-    Ok((job, List { size, after, filter, name }))
+    Ok((job, List { size, after, filter: Some((verdict, state)), name }))
 }
 
 fn cursor<C: std::str::FromStr>(name: &str, token: &str) -> Result<Option<C>, Status> {
@@ -81,6 +88,17 @@ fn job_state(number: i32) -> Result<Option<State>, Status> {
         Ok(job::State::Succeeded) => Ok(Some(State::Succeeded)),
         Ok(job::State::Failed) => Ok(Some(State::Failed)),
         Ok(job::State::Cancelled) => Ok(Some(State::Cancelled)),
+        Err(_) => Err(violation("state", "UNKNOWN_VALUE", "is not a known value")),
+    }
+}
+
+/// Reads the state of a page to filter by; none for `STATE_UNSPECIFIED`.
+fn page_state(number: i32) -> Result<Option<ledger::State>, Status> {
+    match page::State::try_from(number) {
+        Ok(page::State::Unspecified) => Ok(None),
+        Ok(page::State::Pending) => Ok(Some(ledger::State::Pending)),
+        Ok(page::State::Running) => Ok(Some(ledger::State::Running)),
+        Ok(page::State::Done) => Ok(Some(ledger::State::Done)),
         Err(_) => Err(violation("state", "UNKNOWN_VALUE", "is not a known value")),
     }
 }

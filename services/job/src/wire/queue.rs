@@ -7,7 +7,7 @@ use api::job::v1::page;
 use domain::id::{page_name, parse_page_name};
 use prost::Message;
 
-use super::list::read_verdict;
+use super::{discovery, list::read_verdict, reply::kind};
 use crate::{
     host::Answer,
     page::{Kind, Outcome},
@@ -35,6 +35,9 @@ pub(crate) fn encode_task(page: &Dispatched) -> Vec<u8> {
         crashes: page.crashes,
         lane_reason: page.lane_reason.clone(),
         tenant: page.tenant.name(),
+        depth: page.depth,
+        seed: page.seed.clone().unwrap_or_default(),
+        kind: kind(page.kind).into(),
     }
     .encode_to_vec()
 }
@@ -68,6 +71,7 @@ pub(crate) fn read_outcome(payload: &[u8]) -> Result<Outcome, Garbage> {
         stored: message.stored,
         retry_after,
         answer,
+        discovery: message.discovery.map(|message| Box::new(discovery::read(message))),
     })
 }
 

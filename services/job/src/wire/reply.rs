@@ -7,8 +7,9 @@ use domain::{Lane, Priority, Verdict, id::page_name};
 use prost::Message;
 use time::OffsetDateTime;
 
-use super::browser;
+use super::{browser, deep_crawl};
 use crate::{
+    discovery::Kind,
     event::{Event, EventType},
     job::{Counts, Job, State},
     page::{self, Page},
@@ -44,6 +45,11 @@ pub(crate) fn job(job: &Job, headers: Headers) -> pb::Job {
         start_time: job.start_time.map(timestamp),
         end_time: job.end_time.map(timestamp),
         urls: job.first_urls.clone(),
+        discovery: job.spec.follow.is_some().then(|| pb::Discovery {
+            refused: job.discovered.refused.clone().into_iter().collect(),
+            dropped: job.discovered.dropped,
+            sources: job.discovered.sources,
+        }),
     }
 }
 
@@ -75,6 +81,28 @@ pub(crate) fn page(page: &Page, now: OffsetDateTime) -> pb::Page {
         end_time: page.end_time.map(timestamp),
         host_wait: prost_types::Duration::try_from(page.host_wait + waits).ok(),
         host_wait_time: since.map(timestamp),
+        depth: page.depth,
+        found_on: page.found_on.map(|parent| page_name(page.job, parent)).unwrap_or_default(),
+        found_on_url: page.found_on_url.clone().unwrap_or_default(),
+        rule: page.rule.clone(),
+        score: page.score,
+        found_time: page.found_time.map(timestamp),
+        waited: page
+            .found_time
+            .zip(page.first_dispatch_time)
+            .and_then(|(found, dispatched)| (dispatched - found).try_into().ok())
+            .and_then(|wait: std::time::Duration| wait.try_into().ok()),
+        kind: kind(page.kind).into(),
+        new_links: page.new_links,
+    }
+}
+
+/// The proto value of a kind.
+pub(super) fn kind(kind: Kind) -> pb::page::Kind {
+    match kind {
+        Kind::Page => pb::page::Kind::Page,
+        Kind::RobotsFile => pb::page::Kind::RobotsFile,
+        Kind::Sitemap => pb::page::Kind::Sitemap,
     }
 }
 
@@ -116,6 +144,7 @@ pub(crate) fn config(spec: &Spec, headers: Headers) -> pb::CrawlConfig {
         respect_robots: Some(spec.respect_robots),
         extraction: spec.extraction.as_ref().and_then(|message| pb::Extraction::decode(&message.0[..]).ok()),
         browser: spec.browser.as_ref().map(|browser| Box::new(browser::reply(browser, headers))),
+        deep_crawl: spec.follow.as_ref().map(deep_crawl::write),
     }
 }
 

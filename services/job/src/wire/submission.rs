@@ -6,12 +6,12 @@ use std::{
 };
 
 use api::job::v1::{self as pb, crawl_config, job};
-use domain::{AddressPolicy, PageUrl, Priority, Scope};
+use domain::{AddressPolicy, PageUrl, Priority, Scope, follow::Reach};
 use mesh::Violations;
 use prost::Message as _;
 use tonic::Status;
 
-use super::{browser, read_duration, read_wait, target::read_webhook};
+use super::{browser, deep_crawl, read_duration, read_wait, target::read_webhook};
 use crate::{
     error::Error,
     spec::{self, Render, Spec, Submission},
@@ -35,6 +35,8 @@ const INTERACTIVE: usize = 10;
 pub(crate) struct Rules {
     /// URLs of one job.
     pub(crate) max_urls: usize,
+    /// Pages of one job that follows links.
+    pub(crate) max_pages: u32,
     /// Where crawlers and webhooks may go.
     pub(crate) policy: AddressPolicy,
 }
@@ -46,7 +48,12 @@ pub(crate) fn submission(request: pb::CreateCrawlJobRequest, rules: &Rules) -> R
     let mut refused = None;
     let urls = read_urls(request.urls, rules, &mut violations, &mut refused);
     let mut scopes = Vec::new();
-    let spec = read_config(request.config.unwrap_or_default(), &mut scopes, &mut violations);
+    let spec = read_config(request.config.unwrap_or_default(), rules, &mut scopes, &mut violations);
+    if let Some(follow) = &spec.follow
+        && urls.len() > usize::try_from(follow.max_pages).unwrap_or(usize::MAX)
+    {
+        violations.add("config.deep_crawl.max_pages", "OUT_OF_RANGE", "is less than there are `urls`");
+    }
     let webhook =
         request.webhook.and_then(|target| read_webhook(target, &rules.policy, &mut violations, &mut refused));
     let labels = read_labels(request.labels, &mut violations);
@@ -92,7 +99,12 @@ fn read_urls(
     read
 }
 
-fn read_config(config: pb::CrawlConfig, scopes: &mut Vec<Scope>, violations: &mut Violations) -> Spec {
+fn read_config(
+    config: pb::CrawlConfig,
+    rules: &Rules,
+    scopes: &mut Vec<Scope>,
+    violations: &mut Violations,
+) -> Spec {
     use crawl_config::Render as Pb;
     let render = match Pb::try_from(config.render) {
         Ok(Pb::Unspecified | Pb::Auto) => Render::Auto,
@@ -128,6 +140,13 @@ fn read_config(config: pb::CrawlConfig, scopes: &mut Vec<Scope>, violations: &mu
     }
     let asked = browser::Asked { render, screenshot: config.screenshot };
     let browser = config.browser.and_then(|options| browser::read(*options, &asked, scopes, violations));
+    let follow = config.deep_crawl.map(|message| deep_crawl::read(message, rules.max_pages, violations));
+    if let Some(follow) = &follow {
+        scopes.push(Scope::CrawlDeep);
+        if follow.reach == Reach::Any {
+            scopes.push(Scope::CrawlExternal);
+        }
+    }
     Spec {
         render,
         page_timeout,
@@ -138,6 +157,7 @@ fn read_config(config: pb::CrawlConfig, scopes: &mut Vec<Scope>, violations: &mu
         respect_robots,
         extraction,
         browser,
+        follow,
     }
 }
 

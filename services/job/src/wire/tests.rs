@@ -20,7 +20,7 @@ use crate::{
 };
 
 fn rules() -> Rules {
-    Rules { max_urls: 5, policy: AddressPolicy::default() }
+    Rules { max_urls: 5, max_pages: 1000, policy: AddressPolicy::default() }
 }
 
 fn valid() -> pb::CreateCrawlJobRequest {

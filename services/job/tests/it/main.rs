@@ -5,6 +5,7 @@
 
 mod bench;
 mod cancel;
+mod deep;
 mod events;
 mod faults;
 mod flow;

@@ -41,6 +41,7 @@ async fn pages(mesh: &Processes, job: &str) -> Vec<String> {
         page_size: 1000,
         page_token: String::new(),
         verdict: Verdict::Ok.into(),
+        ..ListPagesRequest::default()
     };
     let answer = mesh.jobs.clone().list_pages(request).await.expect("because the job exists").into_inner();
     answer.pages.into_iter().map(|page| page.name).collect()

@@ -108,6 +108,7 @@ async fn a_job_over_grpc(mesh: Mesh) {
             page_size: 7,
             page_token,
             verdict: Verdict::Ok.into(),
+            ..ListPagesRequest::default()
         };
         let pages = mesh.jobs.clone().list_pages(request).await.expect("because the job exists").into_inner();
         names.extend(pages.pages.into_iter().map(|page| page.name));

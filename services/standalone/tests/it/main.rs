@@ -4,6 +4,7 @@
 mod bad_input;
 mod cli;
 mod crawl4ai;
+mod deep;
 mod fair;
 mod faults;
 mod flow;

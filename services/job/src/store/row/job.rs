@@ -45,6 +45,8 @@ pub struct Model {
     pub start_time: Option<i64>,
     pub end_time: Option<i64>,
     pub progress_time: Option<i64>,
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub discovery: Option<Json>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -76,6 +78,7 @@ impl TryFrom<Model> for Job {
                 running: row.running,
             },
             verdicts: read_json(row.verdicts)?,
+            discovered: row.discovery.map(read_json).transpose()?.unwrap_or_default(),
             event_sequence: row.event_sequence,
             traceparent: row.traceparent,
             create_time: time(row.create_time),
@@ -114,5 +117,6 @@ pub(in crate::store) fn insert(job: &Job, request: Option<(&str, [u8; 32])>) -> 
         start_time: Set(job.start_time.map(micros)),
         end_time: Set(job.end_time.map(micros)),
         progress_time: Set(job.progress_time.map(micros)),
+        discovery: Set(job.spec.follow.is_some().then(|| json(&job.discovered))),
     }
 }

@@ -41,6 +41,18 @@ pub struct Model {
     /// Not NULL: a pending page that waits for its host since then.
     pub host_since: Option<i64>,
     pub host_wait: i64,
+    pub depth: i32,
+    /// Its place in the order of its job: lower is earlier.
+    pub rank: i64,
+    pub score: Option<f64>,
+    pub found_on: Option<Uuid>,
+    pub rule: String,
+    /// The URL of the seed that it descends from; NULL: its own.
+    pub seed: Option<String>,
+    pub kind: String,
+    pub found_time: Option<i64>,
+    pub first_dispatch_time: Option<i64>,
+    pub new_links: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -69,6 +81,15 @@ impl TryFrom<Model> for Page {
             end_time: row.end_time.map(time),
             host_wait: duration(row.host_wait),
             host_since: row.host_since.map(time),
+            kind: read(&row.kind)?,
+            depth: row.depth,
+            found_on: row.found_on.map(PageId),
+            found_on_url: None,
+            rule: row.rule,
+            score: row.score,
+            found_time: row.found_time.map(time),
+            first_dispatch_time: row.first_dispatch_time.map(time),
+            new_links: row.new_links,
         })
     }
 }

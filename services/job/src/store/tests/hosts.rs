@@ -24,7 +24,7 @@ fn slow() -> crate::host::Paces {
 async fn submit_to(store: &Store, tenant: TenantId, host: &str, pages: usize) -> Job {
     let urls = (0..pages).map(|n| format!("https://{host}/{n}")).collect();
     let request = api::job::v1::CreateCrawlJobRequest { urls, ..Default::default() };
-    let rules = wire::Rules { max_urls: 100_000, policy: AddressPolicy::default() };
+    let rules = wire::Rules { max_urls: 100_000, max_pages: 100_000, policy: AddressPolicy::default() };
     let submission = wire::submission(request, &rules).unwrap();
     store.submit(tenant, &submission, None, mesh::clock::now(), DAY).await.unwrap().0
 }
@@ -47,7 +47,7 @@ fn answered(time: OffsetDateTime) -> Answer {
 
 async fn settle(store: &Store, pages: &[Dispatched], answer: &Answer, now: OffsetDateTime) {
     let outcomes: Vec<_> = pages.iter().map(|page| fetched(page, answer.clone())).collect();
-    store.settle(&outcomes, &page::tests::retry(), Duration::ZERO, now).await.unwrap();
+    store.settle(&outcomes, &super::rules(&page::tests::retry()), now).await.unwrap();
 }
 
 /// Hands out the pages that wait for hosts which are due.
@@ -77,7 +77,7 @@ async fn pages_wait_for_their_host_outside_the_frontier() {
         let third = due(&store, now + 3 * SECOND).await;
         assert_eq!((second.len(), third.len()), (1, 1));
         assert!(due(&store, now + 9 * SECOND).await.is_empty(), "two are out");
-        let pages = store.pages(job.id, None, None, 10).await.unwrap();
+        let pages = store.pages(job.id, (None, None), None, 10).await.unwrap();
         let waits: Vec<u64> = pages.iter().map(|page| page.host_wait.as_secs()).collect();
         assert_eq!(waits, [0, 2, 3, 0, 0]);
         assert!(pages[4].host_since.is_some() && pages[1].host_since.is_none());
