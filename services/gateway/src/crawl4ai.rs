@@ -3,9 +3,11 @@
 //!
 //! Crawl4AI's errors are `{"detail": …}`; a problem document has that member too, so errors need no form of their own.
 
+mod browser;
 mod deep;
 mod extraction;
 mod fields;
+mod logs;
 mod result;
 mod status;
 mod submit;

@@ -70,16 +70,16 @@ pub(super) struct Notes<'a> {
 }
 
 impl Notes<'_> {
-    fn type_of(&mut self, path: &str, expected: &str) {
+    pub(super) fn type_of(&mut self, path: &str, expected: &str) {
         self.wrong.add(path, "INVALID_TYPE", format!("must be {expected}"));
     }
 
-    fn unsupported(&mut self, path: String) {
+    pub(super) fn unsupported(&mut self, path: String) {
         let description = "is not supported, and the result would be another without it";
         self.wrong.add(path, "UNSUPPORTED_FIELD", description);
     }
 
-    fn text(&mut self, path: &str, value: &Value) -> String {
+    pub(super) fn text(&mut self, path: &str, value: &Value) -> String {
         let text = value.as_str();
         if text.is_none() && !value.is_null() {
             self.type_of(path, "text");
@@ -87,7 +87,7 @@ impl Notes<'_> {
         text.unwrap_or_default().to_owned()
     }
 
-    fn bool(&mut self, path: &str, value: &Value) -> bool {
+    pub(super) fn bool(&mut self, path: &str, value: &Value) -> bool {
         let bool = value.as_bool();
         if bool.is_none() && !value.is_null() {
             self.type_of(path, "true or false");
@@ -95,7 +95,7 @@ impl Notes<'_> {
         bool.unwrap_or_default()
     }
 
-    fn whole(&mut self, path: &str, value: &Value) -> i32 {
+    pub(super) fn whole(&mut self, path: &str, value: &Value) -> i32 {
         let number = value.as_i64().and_then(|number| i32::try_from(number).ok());
         if number.is_none() && !value.is_null() {
             self.type_of(path, "a whole number");
@@ -103,7 +103,7 @@ impl Notes<'_> {
         number.unwrap_or_default()
     }
 
-    fn number(&mut self, path: &str, value: &Value) -> Option<f64> {
+    pub(super) fn number(&mut self, path: &str, value: &Value) -> Option<f64> {
         if value.as_f64().is_none() && !value.is_null() {
             self.type_of(path, "a number");
         }
@@ -357,8 +357,10 @@ pub(super) fn renamed(status: Status) -> Status {
     let mut details = status.get_error_details();
     let Some(bad) = details.bad_request().cloned() else { return status };
     let rename = |text: &str| {
-        let named =
-            NAMES.iter().find_map(|(ours, theirs)| Some(format!("{theirs}{}", text.strip_prefix(ours)?)));
+        let named = NAMES
+            .iter()
+            .chain(&super::browser::NAMES)
+            .find_map(|(ours, theirs)| Some(format!("{theirs}{}", text.strip_prefix(ours)?)));
         named.unwrap_or_else(|| text.to_owned())
     };
     let mut violations = bad.field_violations;

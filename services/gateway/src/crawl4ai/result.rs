@@ -25,17 +25,24 @@ pub(super) fn failed(page: &Page) -> Value {
     result
 }
 
+/// What is kept beside a document, as it is shown.
+#[derive(Default)]
+pub(super) struct Files {
+    pub(super) html: String,
+    /// Base64.
+    pub(super) screenshot: Option<String>,
+    /// Base64.
+    pub(super) pdf: Option<String>,
+    pub(super) mhtml: Option<String>,
+    pub(super) network: Option<Value>,
+    pub(super) console: Option<Value>,
+}
+
 /// A page with its document.
-pub(super) fn fetched(
-    job: &Job,
-    page: &Page,
-    document: &Document,
-    html: String,
-    screenshot: Option<String>,
-) -> Value {
+pub(super) fn fetched(job: &Job, page: &Page, document: &Document, files: Files) -> Value {
     let success = matches!(page.verdict(), Verdict::Ok | Verdict::NotModified);
     let mut result = if success { empty(page) } else { failed(page) };
-    result["html"] = json!(html);
+    result["html"] = json!(files.html);
     result["success"] = json!(success);
     result["cleaned_html"] = json!(document.cleaned_html);
     result["extracted_content"] = json!(extracted(job, page, document).map(|found| found.to_string()));
@@ -48,7 +55,11 @@ pub(super) fn fetched(
         document.links.iter().filter(|link| link.internal == internal).map(link).collect::<Value>()
     };
     result["links"] = json!({"internal": links(true), "external": links(false)});
-    result["screenshot"] = json!(screenshot);
+    result["screenshot"] = json!(files.screenshot);
+    result["pdf"] = json!(files.pdf);
+    result["mhtml"] = json!(files.mhtml);
+    result["network_requests"] = json!(files.network);
+    result["console_messages"] = json!(files.console);
     result["markdown"] = json!({
         "raw_markdown": document.markdown,
         // Crawl4AI's client requires text here; a job of the native API may have asked for no citations.
@@ -222,7 +233,7 @@ mod tests {
     #[test]
     fn a_captcha_is_no_success_though_there_is_a_document() {
         let page = Page { verdict: Verdict::Blocked.into(), http_status: Some(200), ..Page::default() };
-        let result = fetched(&Job::default(), &page, &Document::default(), String::new(), None);
+        let result = fetched(&Job::default(), &page, &Document::default(), Files::default());
         assert_eq!((&result["success"], &result["error_message"]), (&json!(false), &json!("blocked")));
     }
 
@@ -245,7 +256,12 @@ mod tests {
             metadata: Some(Struct { fields }),
             ..Document::default()
         };
-        let result = fetched(&Job::default(), &page, &document, "<p>".into(), Some("aGk=".into()));
+        let result = fetched(
+            &Job::default(),
+            &page,
+            &document,
+            Files { html: "<p>".into(), screenshot: Some("aGk=".into()), ..Files::default() },
+        );
         assert_eq!(result["markdown"]["raw_markdown"], "# M");
         assert_eq!(result["markdown"]["references_markdown"], "");
         assert_eq!(result["links"]["internal"][0]["base_domain"], "a.example");

@@ -18,7 +18,11 @@ use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tonic::{Code, Status};
 
-use super::{jobs, result, task_id};
+use super::{
+    jobs, logs,
+    result::{self, Files},
+    task_id,
+};
 use crate::{
     body::{self, Body},
     config::bytes,
@@ -171,9 +175,16 @@ impl Reader<'_> {
     async fn page(&self, job: &Job, page: &Page, document: Option<Document>) -> Result<Value, Status> {
         let Some(document) = document else { return Ok(result::failed(page)) };
         let html = self.artifact(&document, "html").await?;
-        let html = html.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-        let screenshot = self.artifact(&document, "screenshot").await?.map(|bytes| STANDARD.encode(bytes));
-        Ok(result::fetched(job, page, &document, html, screenshot))
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let files = Files {
+            html: html.map(text).unwrap_or_default(),
+            screenshot: self.artifact(&document, "screenshot").await?.map(|bytes| STANDARD.encode(bytes)),
+            pdf: self.artifact(&document, "pdf").await?.map(|bytes| STANDARD.encode(bytes)),
+            mhtml: self.artifact(&document, "mhtml").await?.map(text),
+            network: self.artifact(&document, "har").await?.and_then(|har| logs::network(&har)),
+            console: self.artifact(&document, "console").await?.and_then(|console| logs::console(&console)),
+        };
+        Ok(result::fetched(job, page, &document, files))
     }
 
     /// An artifact, if the document has it. One that has expired since is as good as none.
@@ -204,12 +215,15 @@ fn is_result(page: &Page) -> bool {
     matches!(page.kind(), Kind::Unspecified | Kind::Page) && !passed_over
 }
 
-/// Bytes of a document with the artifacts that are shown, a screenshot as base64.
+/// Bytes of a document with the artifacts that are shown, pictures as base64.
 fn size(document: &Document) -> usize {
-    let artifacts = document.artifacts.iter().map(|artifact| match artifact.kind.as_str() {
-        "html" => usize::try_from(artifact.size).unwrap_or(usize::MAX),
-        "screenshot" => usize::try_from(artifact.size).unwrap_or(usize::MAX).div_ceil(3).saturating_mul(4),
-        _ => 0,
+    let artifacts = document.artifacts.iter().map(|artifact| {
+        let size = usize::try_from(artifact.size).unwrap_or(usize::MAX);
+        match artifact.kind.as_str() {
+            "html" | "mhtml" | "har" | "console" => size,
+            "screenshot" | "pdf" => size.div_ceil(3).saturating_mul(4),
+            _ => 0,
+        }
     });
     artifacts.fold(prost::Message::encoded_len(document), usize::saturating_add)
 }

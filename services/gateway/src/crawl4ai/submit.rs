@@ -7,7 +7,7 @@ use mesh::Violations;
 use serde_json::{Map, Value};
 
 use super::{
-    deep, extraction,
+    browser, deep, extraction,
     fields::{self, Fate, Setting},
 };
 use crate::problem::Problem;
@@ -31,6 +31,7 @@ struct Reader {
     ignored: Vec<String>,
     config: CrawlConfig,
     extraction: extraction::Reader,
+    browser: browser::Reader,
     /// Fields that matter if there will be a screenshot.
     pictures: Vec<String>,
 }
@@ -52,8 +53,10 @@ pub(super) fn read(body: &Map<String, Value>) -> Result<Submission, Problem> {
         reader.wrong.add("urls", "REQUIRED", "must be a list of URLs");
     }
     reader.settle_pictures();
-    let Reader { wrong, ignored, mut config, extraction, .. } = reader;
+    let Reader { wrong, mut ignored, mut config, extraction, browser, .. } = reader;
     config.extraction = Some(extraction.finish());
+    let rendered = config.render() != Render::Http;
+    config.browser = browser.finish(config.screenshot, rendered, &mut ignored).map(Box::new);
     wrong.into_result()?;
     let request =
         CreateCrawlJobRequest { urls, config: Some(config), webhook, ..CreateCrawlJobRequest::default() };
@@ -100,6 +103,10 @@ impl Reader {
                 self.extraction.set(name, path, raw, &mut notes);
             }
             Fate::Sets(Setting::DeepCrawl) => self.set(Setting::DeepCrawl, path, raw),
+            Fate::Browses => {
+                let mut notes = extraction::Notes { wrong: &mut self.wrong, ignored: &mut self.ignored };
+                self.browser.set(name, path, raw, &mut notes);
+            }
             Fate::Sets(setting) => self.set(setting, path, value),
             Fate::Ignored => self.ignored.push(path.to_owned()),
             _ if fields::asks_nothing(value) => {}
@@ -306,7 +313,7 @@ mod tests {
             (json!({"urls": [1]}), "urls[0]", "INVALID_TYPE"),
             (json!({"urls": ["a"], "nope": 1}), "nope", "UNKNOWN_FIELD"),
             (json!({"urls": ["a"], "hooks": {"x": 1}}), "hooks", "UNSUPPORTED_FIELD"),
-            (with("crawler_config", json!({"js_code": "x"})), "crawler_config.js_code", "UNSUPPORTED_FIELD"),
+            (with("crawler_config", json!({"magic": true})), "crawler_config.magic", "UNSUPPORTED_FIELD"),
             (
                 with("crawler_config", json!({"css_selector": 1})),
                 "crawler_config.css_selector",
@@ -347,8 +354,8 @@ mod tests {
                 "UNSUPPORTED_FIELD",
             ),
             (
-                json!({"urls": ["a"], "browser_config": {"viewport_width": 1}, "crawler_config": {"screenshot": true}}),
-                "browser_config.viewport_width",
+                json!({"urls": ["a"], "browser_config": {"avoid_ads": true}, "crawler_config": {"screenshot": true}}),
+                "browser_config.avoid_ads",
                 "UNSUPPORTED_FIELD",
             ),
             (

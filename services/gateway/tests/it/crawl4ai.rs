@@ -41,11 +41,11 @@ async fn a_crawl_is_accepted_and_shown() {
 #[tokio::test]
 async fn refusals_have_crawl4ais_detail_and_our_reason() {
     let stage = Stage::start().await;
-    let body = json!({"urls": ["a"], "crawler_config": {"js_code": "alert(1)"}}).to_string();
+    let body = json!({"urls": ["a"], "crawler_config": {"c4a_script": "CLICK"}}).to_string();
     let answer = stage.post("/crawl/job", &body).await;
     assert_eq!((answer.status, answer.reason()), (400, "UNSUPPORTED_FIELD"));
-    assert!(answer.json["detail"].as_str().unwrap().contains("crawler_config.js_code"));
-    assert_eq!(answer.json["errors"][0]["field"], "crawler_config.js_code");
+    assert!(answer.json["detail"].as_str().unwrap().contains("crawler_config.c4a_script"));
+    assert_eq!(answer.json["errors"][0]["field"], "crawler_config.c4a_script");
     for (path, status, reason) in [
         ("/crawl/job/crawl_018f3c9e6a5b7c3d8e1fbbbbbbbbbbbb", 404, "JOB_NOT_FOUND"),
         ("/crawl/job/nonsense", 404, "JOB_NOT_FOUND"),

@@ -107,7 +107,8 @@ async fn a_field_is_never_dropped_in_silence() {
     let (mesh, site) = (Mesh::start().await, Site::start().await);
     let urls = json!([site.url("/p/1")]);
     for (config, field) in [
-        (json!({"js_code": "1"}), "js_code"),
+        (json!({"magic": true}), "magic"),
+        (json!({"wait_for_timeout": 1, "wait_for": "css:h1"}), "wait_for_timeout"),
         (json!({"proxy_config": {"server": "http://p"}}), "proxy_config"),
         (json!({"session_id": "s"}), "session_id"),
         (json!({"no_such_field": 1}), "no_such_field"),
@@ -142,4 +143,41 @@ async fn tokens_health_and_what_is_not_there_yet() {
     assert!(metrics.status == 200 && metrics.text.contains("# TYPE"), "{}", metrics.text);
     assert_eq!(open.get("/openapi.json").await.json["openapi"], "3.1.0");
     assert!(open.get("/docs").await.text.contains("<html"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_browser_does_what_a_crawl4ai_client_asks() {
+    let (mesh, site) = (Mesh::start().await, Site::start().await);
+    site.set("/app", Answer::Html(crate::render::APP.into()));
+    let body = json!({
+        "urls": [site.url("/app")],
+        "browser_config": {"type": "BrowserConfig", "params": {"viewport_width": 700, "viewport_height": 500, "text_mode": true}},
+        "crawler_config": {"type": "CrawlerRunConfig", "params": {
+            "wait_for": "css:h1", "js_code": ["console.log('said')", "document.querySelector('h1').append(' ' + innerWidth)"],
+            "screenshot": true, "pdf": true, "capture_mhtml": true, "capture_network_requests": true, "capture_console_messages": true,
+            "locale": "de-DE", "page_timeout": 30000, "wait_until": "domcontentloaded"}},
+    });
+    let accepted = mesh.rest.post("/crawl/job", &body).await;
+    assert_eq!(
+        (accepted.status, &accepted.json["ignored_fields"]),
+        (202, &json!(["crawler_config.wait_until"])),
+        "{}",
+        accepted.text
+    );
+    let task = accepted.json["task_id"].as_str().expect("because it was accepted").to_owned();
+    let ask = || async { mesh.rest.get(&format!("/crawl/job/{task}")).await.json };
+    let done = eventually(ask, |answer: &Value| answer["status"] != "processing").await;
+    let result = &done["result"]["results"][0];
+    assert_eq!(result["success"], true, "{done:#}");
+    let markdown = result["markdown"]["raw_markdown"].as_str().unwrap_or_default();
+    assert!(markdown.contains("# Rendered 700"), "{markdown}");
+    for (field, start) in [("screenshot", "iVBORw0KGgo"), ("pdf", "JVBERi0"), ("mhtml", "From: ")] {
+        assert!(
+            result[field].as_str().is_some_and(|text| text.starts_with(start)),
+            "{field}: {}",
+            result[field]
+        );
+    }
+    assert_eq!(result["network_requests"][0]["event_type"], "request", "{result}");
+    assert_eq!(result["console_messages"][0]["text"], "said", "{result}");
 }
