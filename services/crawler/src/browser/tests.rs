@@ -2,6 +2,7 @@
 
 mod asked;
 mod canaries;
+mod faults;
 mod hostile;
 mod lifecycle;
 mod pages;
@@ -35,12 +36,16 @@ impl Bed {
     }
 
     async fn reaching(network: &str, overlay: &str) -> Self {
+        Self::resolving(Resolver::fixed::<String, Vec<_>>([]), network, overlay).await
+    }
+
+    async fn resolving(resolver: Resolver, network: &str, overlay: &str) -> Self {
         let work_dir = tempfile::tempdir().unwrap();
         let shown = work_dir.path().display();
         let overlay = format!("browser.sandbox = false\nbrowser.work_dir = \"{shown}\"\n{overlay}");
         let config = crate::tests::config(&overlay);
         let policy = AddressPolicy::new(vec![network.parse().unwrap()]);
-        let guard = Guard::new(policy, Resolver::fixed::<String, Vec<_>>([]));
+        let guard = Guard::new(policy, resolver);
         let pool = Pool::start(&config.browser, &config.proxy, guard, "test/1", 10)
             .await
             .expect("because Chromium is there");

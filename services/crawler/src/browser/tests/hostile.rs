@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_that_hang_end_by_their_deadline() {
+async fn row_35_pages_that_hang_end_by_their_deadline() {
     let (bed, site) = (Bed::new("").await, Site::start("127.0.0.1").await);
     let first = bed.pid().await;
     for path in ["/loop", "/alerts", "/hang", "/jsloop"] {
@@ -34,7 +34,7 @@ async fn busy_pages_and_hanging_assets_settle_at_the_cap() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dialogs_popups_and_downloads_are_turned_away() {
+async fn row_38_dialogs_popups_and_downloads_are_turned_away() {
     let (bed, site) = (Bed::new("").await, Site::start("127.0.0.1").await);
     assert!(bed.body(&site.url("/alert")).await.contains("after"));
     assert!(bed.body(&site.url("/leave")).await.contains("leave"));
@@ -47,12 +47,16 @@ async fn dialogs_popups_and_downloads_are_turned_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_too_large_is_refused() {
+async fn row_39_what_is_too_large_is_refused() {
     let bed = Bed::new("browser.max_dom = \"2MiB\"\nbrowser.max_requests = 200").await;
     let site = Site::start("127.0.0.1").await;
     for path in ["/bigdom", "/manynodes", "/requests"] {
         assert_eq!(verdict(bed.fetch(&site.url(path)).await), (Kind::Final, Verdict::TooLarge), "{path}");
     }
+    assert!(
+        bed.body(&site.url("/canvas")).await.contains("canvas"),
+        "100 MB of pixels are the renderer's business"
+    );
     let (kind, _) = verdict(bed.fetch(&site.url("/memory")).await);
     assert_eq!(kind, Kind::Retry, "a renderer that runs out of memory takes only its page along");
     assert!(bed.body(&site.url("/plain")).await.contains("hello"));

@@ -10,7 +10,7 @@ fn signal(pid: u32, signal: Signal) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_that_dies_fails_its_pages_at_once_and_is_replaced() {
+async fn row_33_a_browser_that_dies_fails_its_pages_at_once_and_is_replaced() {
     let (bed, site) = (Bed::new("").await, Site::start("127.0.0.1").await);
     assert!(bed.body(&site.url("/plain")).await.contains("hello"));
     let pid = bed.pid().await;
@@ -30,7 +30,7 @@ async fn a_browser_that_dies_fails_its_pages_at_once_and_is_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_that_hangs_is_killed() {
+async fn row_36_a_browser_that_hangs_is_killed() {
     let (bed, site) = (Bed::new("browser.health_interval = \"500ms\"").await, Site::start("127.0.0.1").await);
     let pid = bed.pid().await;
     signal(pid, Signal::SIGSTOP);
