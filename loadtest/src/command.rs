@@ -98,7 +98,7 @@ async fn run(command: Command, report: &mut Report) -> anyhow::Result<()> {
                 }
             }
         }
-        Command::Load(args) => load::run(&args, report).await?,
+        Command::Load(args) => Box::pin(load::run(&args, report)).await?,
     }
     report.conclude()
 }
