@@ -93,6 +93,8 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         let _ = shared.visits.try_send(Visit { path: path.clone(), at, time, body });
     }
     match path.as_str() {
+        // The one below the folder speaks for the host that the documentation comes from, not for this one.
+        "/robots.txt" => response(StatusCode::NOT_FOUND, "text/plain", Bytes::new()),
         "/hook" => response(StatusCode::NO_CONTENT, "text/plain", Bytes::new()),
         _ if path.starts_with("/p/") => response(StatusCode::OK, "text/html; charset=utf-8", page(&path)),
         _ => match shared.file(&path) {

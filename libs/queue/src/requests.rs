@@ -21,8 +21,8 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(250);
 const EXPIRY_GRACE: Duration = Duration::from_secs(1);
 /// Less than this is not worth waiting for.
 const SHORTEST_WAIT: Duration = Duration::from_millis(2);
-/// A message that took this long to come was not there when it was asked for.
-const WAITED: Duration = Duration::from_millis(5);
+/// A message that took this long to come, and after which no other waits, was not there when it was asked for.
+const WAITED: Duration = Duration::from_millis(1);
 /// How long an old server holds a request for what is there, where nothing is.
 const OLD_SERVER_EXPIRY: Duration = Duration::from_millis(20);
 /// How long after that its answer may still come; it drops a request that expires while a message comes in, and says nothing.
@@ -123,7 +123,7 @@ impl Requests {
             }
             let asked = Instant::now();
             if let Some(delivery) = self.wait().await? {
-                self.idle = asked.elapsed() >= WAITED;
+                self.idle = delivery.pending == 0 && asked.elapsed() >= WAITED;
                 return Ok(vec![delivery]);
             }
             if until.saturating_duration_since(Instant::now()) < SHORTEST_WAIT {
