@@ -31,5 +31,9 @@ pub use server::Server;
 pub use task::{Task, TaskError, spawn};
 pub use tls::{Ca, Identity, install_crypto_provider};
 
+/// Pages are parsed on one thread and dropped on another, which glibc's allocator pays for (docs/benchmarks.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What a service's `serve` returns: only start-up and shutdown can fail, calls answer with a status.
 pub type Result<T> = anyhow::Result<T>;
