@@ -1,14 +1,18 @@
 //! Extraction off the runtime's threads: as many at once as there are cores, and a panic is the page's fault alone.
 //!
+//! The threads are our own and few. The runtime's blocking threads take turns by the dozen, each with a cold heap of its own.
+//!
 //! Promises: whoever waits may stop waiting; the thread ends by itself (libs/extract is linear and bounded), and until then
 //! its place stays taken, so that hostile pages cannot pile up threads.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use anyhow::Context;
 use bytes::Bytes;
 use extract::{Document, Input, Options};
-use tokio::sync::Semaphore;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 use url::Url;
 
@@ -17,7 +21,9 @@ use crate::metrics;
 /// Extracts pages. Cheap to clone; clones share their places.
 #[derive(Clone)]
 pub(crate) struct Extractor {
+    /// One for each thread, so that nothing waits in the pool.
     places: Arc<Semaphore>,
+    threads: Arc<ThreadPool>,
 }
 
 /// Why there is no document.
@@ -32,9 +38,13 @@ pub(crate) enum Error {
 }
 
 impl Extractor {
-    /// An extractor with so many places.
-    pub(crate) fn new(places: usize) -> Self {
-        Self { places: Arc::new(Semaphore::new(places.max(1))) }
+    /// An extractor with so many threads.
+    pub(crate) fn new(threads: usize) -> anyhow::Result<Self> {
+        let count = threads.max(1);
+        let threads =
+            ThreadPoolBuilder::new().num_threads(count).thread_name(|_| "extract".to_owned()).build();
+        let threads = Arc::new(threads.context("start the threads of extraction")?);
+        Ok(Self { places: Arc::new(Semaphore::new(count)), threads })
     }
 
     /// Makes a document of `bytes`, as `options` ask for it.
@@ -47,16 +57,18 @@ impl Extractor {
     ) -> Result<Document, Error> {
         let place = self.places.clone().acquire_owned().await.map_err(|_| Error::Panicked)?;
         let span = tracing::Span::current();
-        let work = move || {
+        let (done, result) = oneshot::channel();
+        self.threads.spawn(move || {
             let _in_span = span.entered();
             let _place = place;
             let started = Instant::now();
             let input = Input { bytes: &bytes, content_type: content_type.as_deref(), url: &url };
             let document = std::panic::catch_unwind(AssertUnwindSafe(|| extract::extract(input, &options)));
             metrics::extracted(started.elapsed());
-            document
-        };
-        match tokio::task::spawn_blocking(work).await {
+            // Whoever asked may have stopped waiting.
+            let _ = done.send(document);
+        });
+        match result.await {
             Ok(Ok(document)) => Ok(document?),
             Ok(Err(_)) | Err(_) => {
                 tracing::error!("an extraction panicked");

@@ -161,7 +161,7 @@ pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
         Err(problem) => Availability::fixed(Err(problem.clone())),
     };
     let robots = egress::Robots::new(client.clone(), &config.robots);
-    let crawler = Crawler::new(&config, &node, bus.clone(), availability.clone(), robots);
+    let crawler = Crawler::new(&config, &node, bus.clone(), availability.clone(), robots)?;
     let http = crawler.lane(
         Lane::Http,
         Arc::new(Http(client)),
@@ -213,21 +213,21 @@ impl Crawler {
         bus: Bus,
         browser: Availability,
         robots: egress::Robots,
-    ) -> Self {
+    ) -> anyhow::Result<Self> {
         let page = &config.page;
         let limits = spec::Limits { timeout: page.spec_timeout, ttl: page.spec_ttl, jobs: page.spec_cache };
         let max_message = config.server.max_message_bytes();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self {
+        Ok(Self {
             specs: Specs::new(node.channel(Service::Job), limits),
-            extractor: Extractor::new(cores),
+            extractor: Extractor::new(cores)?,
             results: Results::new(node.channel(Service::Result), page.store_timeout, max_message),
             bus,
             cancels: Cancels::new(page.cancelled_jobs),
             browser,
             robots,
             max_crashes: page.max_crashes,
-        }
+        })
     }
 
     fn lane(&self, lane: Lane, fetch: Arc<dyn Fetch>, available: Availability, slots: usize) -> Worker {

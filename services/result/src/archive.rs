@@ -1,6 +1,6 @@
 //! Pages in both places: rows in the database, bytes in the object store.
 //!
-//! Order of a store: name the folder as garbage, write the objects, then one transaction that makes the folder the
+//! Order of a store: take a folder that is named as garbage, write the objects, then one transaction that makes the folder the
 //! page's and the page's old folder garbage. A crash anywhere leaves nothing visible, and nothing that the janitor will
 //! not find: it deletes by the garbage table, which is written first and cleared last.
 
@@ -15,11 +15,11 @@ use futures::{StreamExt, TryStreamExt, future::try_join_all, stream::BoxStream};
 use opentelemetry::{KeyValue, metrics::Counter};
 use time::OffsetDateTime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tracing::debug;
 
 use crate::{
     document::{Artifact, DOCUMENT_OBJECT, Kept, PageKey, Record},
     error::Error,
+    folders::Folders,
     objects::{Objects, pack, unpack},
     store::Store,
 };
@@ -41,17 +41,18 @@ static STORES: LazyLock<Counter<u64>> = LazyLock::new(|| {
 pub(crate) struct Archive {
     store: Store,
     objects: Objects,
-    /// How long an unfinished store may take before its objects are garbage.
-    orphan_grace: Duration,
+    folders: Folders,
     /// KiB of uploads that may be in memory.
     memory: Arc<Semaphore>,
 }
 
 impl Archive {
-    /// An archive in `store` and `objects` that holds at most `memory` bytes of uploads at a time.
+    /// An archive in `store` and `objects` that holds at most `memory` bytes of uploads at a time. The objects of a store that
+    /// takes longer than `orphan_grace` may be garbage.
     pub(crate) fn new(store: Store, objects: Objects, orphan_grace: Duration, memory: u64) -> Self {
         let permits = usize::try_from(memory >> 10).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-        Self { store, objects, orphan_grace, memory: Arc::new(Semaphore::new(permits)) }
+        let folders = Folders::new(store.clone(), orphan_grace);
+        Self { store, objects, folders, memory: Arc::new(Semaphore::new(permits)) }
     }
 
     /// Waits until there is memory for `bytes` of upload. The caller's deadline bounds the wait.
@@ -60,41 +61,23 @@ impl Archive {
         self.memory.clone().acquire_many_owned(permits).await.map_err(|_| Error::ObjectsSlow)
     }
 
-    /// What storing this dispatch would come to; None: it has to be stored.
-    pub(crate) async fn known(
-        &self,
-        key: PageKey,
-        dispatch_seq: i64,
-        now: OffsetDateTime,
-    ) -> Result<Option<Kept>, Error> {
-        let known = self.store.find(key, now).await?;
-        let kept = known.map(|record| Kept::beside(record.dispatch_seq, dispatch_seq));
-        let kept = kept.filter(|kept| *kept != Kept::Stored);
-        if let Some(kept) = kept {
-            STORES.add(1, &[KeyValue::new("result", kept.as_str())]);
-        }
-        Ok(kept)
-    }
-
     /// Keeps a page: its document, and its artifacts, which are those of the record.
     pub(crate) async fn keep(
         &self,
-        record: &Record,
+        mut record: Record,
         document: Bytes,
         artifacts: Vec<(Artifact, Bytes)>,
     ) -> Result<Kept, Error> {
-        self.store.reserve(&record.folder, record.store_time + self.orphan_grace).await?;
+        record.folder = self.folders.take(record.store_time).await?;
         let kept = match self.write(&record.folder, document, artifacts).await {
             // The time now, not that of the call: writing may have taken long.
-            Ok(()) => self.store.keep(record, mesh::clock::now()).await,
+            Ok(()) => self.store.keep(&record, mesh::clock::now()).await,
             Err(error) => Err(error),
         };
         let result = match &kept {
             Ok(kept) => kept.as_str(),
             Err(_) => {
-                // Sooner is better, on a full disk above all; if it fails, the grace ends it later.
-                let done = self.store.set_due(std::slice::from_ref(&record.folder), record.store_time).await;
-                debug!(folder = record.folder, made_due = done.is_ok(), "store failed");
+                self.folders.fail(record.folder, record.store_time).await;
                 "failed"
             }
         };
@@ -166,6 +149,7 @@ impl Archive {
         document: Bytes,
         artifacts: Vec<(Artifact, Bytes)>,
     ) -> Result<(), Error> {
+        self.objects.make_folder(folder).await?;
         let document = async { self.objects.put(folder, DOCUMENT_OBJECT, pack(document).await?).await };
         let artifacts = artifacts.into_iter().map(|(Artifact { kind, .. }, bytes)| async move {
             let bytes = if kind.compressed() { pack(bytes).await? } else { bytes };

@@ -2,7 +2,6 @@
 
 use domain::{JobId, PageId, TenantId, Verdict};
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 /// Which page of whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,18 +85,12 @@ pub(crate) struct Record {
     pub(crate) verdict: Verdict,
     /// Bytes of the document, uncompressed.
     pub(crate) size: u64,
-    /// Where its objects are.
+    /// Where its objects are. Never used twice: two crawlers that store the same dispatch at once must not mix their bytes.
+    /// Empty until the archive has one for it.
     pub(crate) folder: String,
     pub(crate) artifacts: Vec<Artifact>,
     pub(crate) store_time: OffsetDateTime,
     pub(crate) expire_time: OffsetDateTime,
-}
-
-/// A folder for the objects of one attempt to store a page. Never used twice: two crawlers that store the same dispatch
-/// at once must not mix their bytes.
-pub(crate) fn new_folder(key: PageKey, dispatch_seq: i64) -> String {
-    let PageKey { tenant, job, page } = key;
-    format!("{tenant}/{job}/{page}/{dispatch_seq}-{}", Uuid::now_v7().simple())
 }
 
 /// What became of an attempt to store a page.
@@ -182,12 +175,10 @@ mod tests {
     }
 
     #[test]
-    fn kinds_are_read_back_and_folders_are_never_shared() {
+    fn kinds_are_read_back() {
         for kind in Kind::ALL {
             assert_eq!(Kind::parse(kind.as_str()), Some(kind));
         }
         assert_eq!(Kind::parse("markdown"), None);
-        let key = PageKey { tenant: TenantId::new(), job: JobId::new(), page: PageId::new() };
-        assert_ne!(new_folder(key, 1), new_folder(key, 1));
     }
 }

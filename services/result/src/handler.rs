@@ -86,12 +86,6 @@ impl ResultService for Handler {
         let call = mesh::internal_call(&request)?;
         let mut parts = request.into_inner();
         let page = wire::header(parts.message().await?, &self.limits, call.time)?;
-        let (key, dispatch_seq) = (page.record.key, page.record.dispatch_seq);
-        if let Some(kept) = self.archive.known(key, dispatch_seq, call.time).await? {
-            // The rest is read and dropped: a crawler that is cut short takes that for a failure.
-            while parts.message().await?.is_some() {}
-            return Ok(Response::new(reply(kept)));
-        }
         let _room = self.archive.room(page.bytes()).await?;
         let mut upload = Upload::new(page.record.artifacts.clone());
         while let Some(part) = parts.message().await? {
@@ -99,7 +93,7 @@ impl ResultService for Handler {
             upload.push(kind, &data)?;
         }
         let artifacts = upload.finish()?;
-        let kept = self.archive.keep(&page.record, page.document, artifacts).await?;
+        let kept = self.archive.keep(page.record, page.document, artifacts).await?;
         Ok(Response::new(reply(kept)))
     }
 }

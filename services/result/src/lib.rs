@@ -6,6 +6,7 @@
 mod archive;
 mod document;
 mod error;
+mod folders;
 mod handler;
 mod janitor;
 mod objects;

@@ -56,6 +56,17 @@ impl Objects {
         Ok(())
     }
 
+    /// Makes a folder before its objects are written: each of them would find it missing and make it.
+    pub(crate) async fn make_folder(&self, folder: &str) -> Result<(), Error> {
+        let path = self.root.join(folder);
+        self.limit(async {
+            tokio::fs::create_dir_all(&path)
+                .await
+                .map_err(|source| object_store::Error::Generic { store: "folder", source: source.into() })
+        })
+        .await
+    }
+
     /// Reads one object of a folder; None if it is not there.
     pub(crate) async fn get(&self, folder: &str, name: &str) -> Result<Option<Bytes>, Error> {
         let path = path(folder, name);

@@ -60,10 +60,16 @@ impl Store {
         Ok(rows.into_iter().map(Record::try_from).collect::<Result<_, _>>()?)
     }
 
-    /// Names a folder before it is written, to be deleted when it is due.
-    pub(crate) async fn reserve(&self, folder: &str, due: OffsetDateTime) -> Result<(), Error> {
-        let folder = folder.to_owned();
-        self.db.write(async move |txn: &DatabaseTransaction| throw_away(txn, folder, due).await).await
+    /// Names folders before they are written, to be deleted when they are due.
+    pub(crate) async fn reserve(&self, folders: &[String], due: OffsetDateTime) -> Result<(), Error> {
+        let row = |folder: &String| garbage::ActiveModel { folder: Set(folder.clone()), due_time: Set(due) };
+        let rows: Vec<_> = folders.iter().map(row).collect();
+        self.db
+            .write(async move |txn: &DatabaseTransaction| {
+                garbage::Entity::insert_many(rows).exec_without_returning(txn).await?;
+                Ok(())
+            })
+            .await
     }
 
     /// Makes `record` what readers see, unless a later dispatch is kept, or the same one. Its folder must be reserved

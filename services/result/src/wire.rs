@@ -13,7 +13,7 @@ use tonic::{Code, Status};
 
 use crate::{
     Limits,
-    document::{Artifact, Kind, PageKey, Record, new_folder, whole_second},
+    document::{Artifact, Kind, PageKey, Record, whole_second},
     error::Error,
 };
 
@@ -77,7 +77,7 @@ pub(crate) fn header(
         dispatch_seq: dispatch_sequence,
         verdict,
         size: document_bytes.len() as u64,
-        folder: new_folder(key, dispatch_sequence),
+        folder: String::new(),
         artifacts,
         store_time: whole_second(now),
         expire_time: whole_second(end),
