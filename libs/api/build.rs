@@ -27,7 +27,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         generator = generator.btree_map(ordered);
     }
     // Most jobs have none of these; in place they would make every message with a job in it several times as large.
-    generator = generator.boxed(".crawlmesh.job.v1.CrawlConfig.browser");
+    generator =
+        generator.boxed(".crawlmesh.job.v1.CrawlConfig.browser").boxed(".crawlmesh.job.v1.CrawlConfig.fetch");
     generator.compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

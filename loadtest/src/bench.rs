@@ -2,6 +2,7 @@
 
 pub(crate) mod browser;
 pub(crate) mod burst;
+pub(crate) mod extract;
 pub(crate) mod http;
 pub(crate) mod idle;
 pub(crate) mod rest;

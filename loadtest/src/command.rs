@@ -34,9 +34,12 @@ pub(crate) struct BenchArgs {
     /// Pages of a job in `browser`.
     #[arg(long, default_value_t = 60)]
     pub(crate) browser_pages: usize,
-    /// How often mesh and reference take turns in `http` and `browser`.
+    /// How often mesh and reference take turns in `extract`, `http` and `browser`.
     #[arg(long, default_value_t = 3)]
     pub(crate) rounds: usize,
+    /// A folder of HTML pages, gzipped or not, for `extract`, beside the documentation.
+    #[arg(long, value_name = "DIR", default_value = "../shared/corpus/articles/html")]
+    pub(crate) corpus: std::path::PathBuf,
     /// Jobs of `idle` and `webhook`.
     #[arg(long, default_value_t = 100)]
     pub(crate) jobs: usize,
@@ -53,6 +56,8 @@ pub(crate) struct LoadArgs {
 /// One part of the bench.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
+    /// Time of an extraction, against a bare parse.
+    Extract,
     /// Pages a second of the HTTP lane.
     Http,
     /// Pages a second of the browser lane.
@@ -106,6 +111,7 @@ async fn run(command: Command, report: &mut Report) -> anyhow::Result<()> {
 impl Part {
     async fn run(self, args: &BenchArgs, report: &mut Report) -> anyhow::Result<()> {
         match self {
+            Self::Extract => bench::extract::run(args, report).await,
             Self::Http => bench::http::run(args, report).await,
             Self::Browser => bench::browser::run(args, report).await,
             Self::Submit => bench::submit::run(report).await,

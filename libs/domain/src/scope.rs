@@ -25,6 +25,10 @@ words! {
         CrawlDeep = "crawl:deep",
         /// Follow links to any host.
         CrawlExternal = "crawl:external",
+        /// Send headers and a user agent of one's own to sites.
+        HeadersSet = "headers:set",
+        /// Send cookies of one's own to sites.
+        CookiesSet = "cookies:set",
         /// Create tenants: the operator's scope.
         TenantsManage = "tenants:manage",
     }

@@ -1,7 +1,7 @@
 //! The rules of redirects (RFC 9110, section 15.4, as the Fetch standard reads it). No I/O.
 //!
-//! Promises: every next URL went through the same checks as a first one, and nothing that authenticates the caller
-//! goes to another origin.
+//! Promises: every next URL went through the same checks as a first one, and nothing that may authenticate the caller
+//! goes to another origin: of the caller's headers, only those that say what is understood.
 
 use bytes::Bytes;
 use domain::{PageUrl, UrlError};
@@ -10,6 +10,8 @@ use http::{Method, StatusCode};
 
 use crate::FetchError;
 
+/// The caller's headers that go on to another origin: they authenticate nobody.
+const CARRIED: &[&str] = &["accept", "accept-language", "content-type", "user-agent"];
 /// A header whose name holds one of these may be a credential.
 const CREDENTIAL_WORDS: &[&str] = &["auth", "cookie", "token", "secret", "key", "session", "signature"];
 
@@ -52,7 +54,7 @@ pub(crate) fn next(hop: &Hop, status: StatusCode, headers: &HeaderMap) -> Result
         drop_headers(&mut next.headers, |name| name.as_str().starts_with("content-"));
     }
     if hop.url.as_url().origin() != next.url.as_url().origin() {
-        drop_headers(&mut next.headers, is_credential);
+        drop_headers(&mut next.headers, |name| !CARRIED.contains(&name.as_str()));
     }
     Ok(Some(next))
 }
@@ -77,7 +79,7 @@ mod tests {
 
     fn hop(method: Method, url: &str) -> Hop {
         let mut headers = HeaderMap::new();
-        for name in ["authorization", "cookie", "x-api-key", "accept", "content-type"] {
+        for name in ["authorization", "cookie", "x-api-key", "x-of-mine", "accept", "content-type"] {
             headers.insert(name, HeaderValue::from_static("x"));
         }
         let url = PageUrl::parse(url).expect("because the table holds URLs");
@@ -161,7 +163,7 @@ mod tests {
         ] {
             let next =
                 follow(&from, 307, location).expect("because it is valid").expect("because it redirects");
-            for name in ["authorization", "cookie", "x-api-key"] {
+            for name in ["authorization", "cookie", "x-api-key", "x-of-mine"] {
                 assert_eq!(next.headers.contains_key(name), kept, "{name} to {location}");
             }
             assert!(next.headers.contains_key("accept"));

@@ -33,6 +33,10 @@ pub enum Answer {
     Bytes(&'static str, Vec<u8>),
     /// The head of an answer, and then nothing.
     Hang,
+    /// 200 with this HTML and entity tag; 304 for whoever has it.
+    Tagged(&'static str, String),
+    /// 200 with a page that shows the headers of the request, a line for each.
+    Echo,
     /// Text with this status and these headers, for so many visits; then 200 with an ordinary page.
     Refuse(u32, u16, Vec<(&'static str, String)>),
 }
@@ -171,6 +175,18 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
             response
         }
         Some(Answer::Refuse(..)) => html_response(200, page(0)),
+        Some(Answer::Tagged(tag, html)) => {
+            let had = request.headers().get(header::IF_NONE_MATCH).is_some_and(|had| had == tag);
+            let mut response = if had { html_response(304, String::new()) } else { html_response(200, html) };
+            response.headers_mut().insert(header::ETAG, header::HeaderValue::from_static(tag));
+            response
+        }
+        Some(Answer::Echo) => {
+            let line = |(name, value): (&header::HeaderName, &header::HeaderValue)| {
+                format!("<p>{name}: {}</p>", value.to_str().unwrap_or_default())
+            };
+            html_response(200, request.headers().iter().map(line).collect())
+        }
         Some(Answer::Hang) => std::future::pending().await,
         None => match path.strip_prefix("/p/").and_then(|number| number.parse::<u32>().ok()) {
             Some(number) => html_response(200, page(number)),

@@ -86,8 +86,8 @@ impl Judgement {
     pub(crate) fn shows_content(&self) -> bool {
         self.kind == Kind::Final
             && self.verdict.is_some_and(|verdict| {
-                use Verdict::{Blocked, Empty, LoginWall, Ok, Soft404};
-                matches!(verdict, Ok | Empty | Soft404 | Blocked | LoginWall)
+                use Verdict::{Blocked, Empty, LoginWall, NotModified, Ok, Soft404};
+                matches!(verdict, Ok | NotModified | Empty | Soft404 | Blocked | LoginWall)
             })
     }
 }

@@ -23,6 +23,10 @@ pub(crate) struct Order {
     pub(crate) browser: Arc<Options>,
     /// When the answer is of no use any more.
     pub(crate) deadline: Instant,
+    /// Headers beside our own, in the HTTP lane.
+    pub(crate) headers: Vec<(String, String)>,
+    /// `ETag` and `Last-Modified` of the page as it was stored, in the HTTP lane: the answer may be 304.
+    pub(crate) validators: (Option<String>, Option<String>),
 }
 
 /// The site's answer.
@@ -118,6 +122,8 @@ impl Fetch for Http {
     async fn fetch(&self, order: &Order) -> Result<Fetched, Failure> {
         let mut request = egress::Request::get(order.url.clone());
         request.total_timeout = Some(order.deadline.saturating_duration_since(Instant::now()));
+        request.headers.clone_from(&order.headers);
+        (request.etag, request.last_modified) = order.validators.clone();
         let fetched = self.0.fetch(request).await?;
         Ok(Fetched {
             status: fetched.status,

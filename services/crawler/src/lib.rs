@@ -5,12 +5,14 @@
 //! outlives it (what a killed crawler leaves, the next one ends).
 
 mod browser;
+mod cache;
 mod cancel;
 mod classify;
 mod discover;
 mod extraction;
 mod fetch;
 mod handler;
+mod manners;
 mod metrics;
 mod outcome;
 mod page;

@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, info_span};
 
 use crate::browser::Availability;
+use crate::cache::{Cached, Recalled};
 use crate::classify::{self, Judgement};
 use crate::discover::{self, Discovery};
 use crate::extraction::{self, Extractor};
@@ -61,6 +62,7 @@ struct Read {
     judgement: Judgement,
     document: Option<Document>,
     lane_reason: Option<String>,
+    cached: Option<Cached>,
 }
 
 impl Bench {
@@ -91,7 +93,14 @@ impl Bench {
     /// Fetches and extracts within the page's deadline.
     async fn read_in_time(&self, task: &Task, spec: &Spec, visit: &Mutex<Visit>) -> Result<Read, Judgement> {
         let deadline = Instant::now() + spec.page_timeout;
-        let order = Order { job: task.job, url: task.url.clone(), browser: spec.browser.clone(), deadline };
+        let mut order = Order {
+            job: task.job,
+            url: task.url.clone(),
+            browser: spec.browser.clone(),
+            deadline,
+            headers: spec.manners.headers_for(&task.url),
+            validators: (None, None),
+        };
         let stage = Mutex::new(match self.lane {
             Lane::Http => "fetch",
             Lane::Browser => "render",
@@ -99,6 +108,14 @@ impl Bench {
         let work = async {
             if spec.respect_robots {
                 self.ask_robots(task, visit).instrument(info_span!("robots")).await?;
+            }
+            let recalled = self.recall(task, spec).await;
+            if let (Some(page), Some(max_age)) = (&recalled, self.max_age(spec)) {
+                if let Some(fresh) = page.fresh(max_age, mesh::clock::now()) {
+                    *stage.lock() = "extract";
+                    return self.read_again(page, fresh, spec).instrument(info_span!("extract")).await;
+                }
+                order.validators = page.validators();
             }
             visit.lock().start = Some(mesh::clock::now());
             let fetched = self.fetch(&order).await?;
@@ -108,6 +125,12 @@ impl Bench {
                 visit.throttled = matches!(fetched.status, 429 | 503);
             }
             *stage.lock() = "extract";
+            if let (304, Some(page)) = (fetched.status, &recalled) {
+                return self
+                    .read_again(page, Cached::Revalidated, spec)
+                    .instrument(info_span!("extract"))
+                    .await;
+            }
             self.read(fetched, spec).instrument(info_span!("extract")).await
         };
         let read = timeout_at(deadline + SLACK, work).await;
@@ -142,17 +165,38 @@ impl Bench {
         fetched.map_err(|failure| failure.judgement())
     }
 
+    /// How old a stored page may be that is used again. What a browser makes of a page depends on too much to be used again.
+    fn max_age(&self, spec: &Spec) -> Option<Duration> {
+        spec.manners.max_age.filter(|_| self.lane == Lane::Http)
+    }
+
+    /// The page as it was stored before, where the job wants it.
+    async fn recall(&self, task: &Task, spec: &Spec) -> Option<Recalled> {
+        self.max_age(spec)?;
+        let key = spec.manners.key(&task.url);
+        self.results.recall(task.tenant.name(), key).instrument(info_span!("recall")).await
+    }
+
+    /// Makes a document of a stored page.
+    async fn read_again(&self, page: &Recalled, cached: Cached, spec: &Spec) -> Result<Read, Judgement> {
+        let mut read = self.read(page.fetched(), spec).await?;
+        if cached == Cached::Revalidated && read.document.is_some() {
+            read.judgement = Judgement::done(Verdict::NotModified, "HTTP 304");
+        }
+        Ok(Read { cached: Some(cached), ..read })
+    }
+
     /// Judges the answer by its status, and a success by its content.
     async fn read(&self, fetched: Fetched, spec: &Spec) -> Result<Read, Judgement> {
         let wait =
             fetched.header("retry-after").and_then(|value| classify::retry_after(value, mesh::clock::now()));
         if let Some(judgement) = classify::status(fetched.status, wait) {
-            return Ok(Read { fetched, judgement, document: None, lane_reason: None });
+            return Ok(Read { fetched, judgement, document: None, lane_reason: None, cached: None });
         }
         let unwanted = spec.follow.as_ref().zip(fetched.content_type.as_deref());
         if let Some((_, media)) = unwanted.filter(|(rules, media)| !rules.wants(media)) {
             let judgement = Judgement::done(Verdict::UnsupportedType, format!("{media} is not wanted"));
-            return Ok(Read { fetched, judgement, document: None, lane_reason: None });
+            return Ok(Read { fetched, judgement, document: None, lane_reason: None, cached: None });
         }
         let (body, content_type) = (fetched.body.clone(), fetched.content_type.clone());
         let (url, options) = (fetched.final_url.clone(), spec.extraction.clone());
@@ -160,15 +204,15 @@ impl Bench {
             Ok(document) => document,
             Err(extraction::Error::Unreadable(error)) => {
                 let judgement = classify::unreadable(&error);
-                return Ok(Read { fetched, judgement, document: None, lane_reason: None });
+                return Ok(Read { fetched, judgement, document: None, lane_reason: None, cached: None });
             }
             Err(error @ extraction::Error::Panicked) => {
                 let judgement = Judgement::done(Verdict::Infra, error.to_string());
-                return Ok(Read { fetched, judgement, document: None, lane_reason: None });
+                return Ok(Read { fetched, judgement, document: None, lane_reason: None, cached: None });
             }
         };
         let (judgement, lane_reason) = self.judge(&document, spec);
-        Ok(Read { fetched, judgement, document: Some(document), lane_reason })
+        Ok(Read { fetched, judgement, document: Some(document), lane_reason, cached: None })
     }
 
     /// The verdict on a document; in the HTTP lane, a page that needs JavaScript goes on to a browser if there is one.
@@ -192,9 +236,13 @@ impl Bench {
 
     /// Stores what there is to show, and says how it all went.
     async fn keep(&self, task: &Task, spec: &Spec, read: Read, time: OffsetDateTime) -> Outcome {
-        let Read { fetched, judgement, document, lane_reason } = read;
+        let Read { fetched, judgement, document, lane_reason, cached } = read;
         let mut outcome = Outcome {
-            http_status: Some(fetched.status),
+            http_status: match cached {
+                None => Some(fetched.status),
+                Some(Cached::Revalidated) => Some(304),
+                Some(Cached::Fresh(_)) => None,
+            },
             wire_bytes: fetched.wire_bytes,
             ..Outcome::from(judgement)
         };
@@ -210,7 +258,14 @@ impl Bench {
         if outcome.judgement.verdict == Some(Verdict::Ok) {
             outcome.discovery = discover(task, spec, &fetched, &document).map(Box::new);
         }
-        let parcel = parcel(about, spec, &fetched, document);
+        let mut parcel = parcel(about, spec, &fetched, document);
+        if let (Some(cached), Some(document)) = (cached, &mut parcel.header.document) {
+            cached.explain(document);
+        }
+        let good = matches!(outcome.judgement.verdict, Some(Verdict::Ok | Verdict::NotModified));
+        if self.max_age(spec).is_some() && good {
+            parcel.header.cache_key = spec.manners.key(&task.url).to_vec();
+        }
         match self.results.store(&parcel).instrument(info_span!("store")).await {
             Ok(stored) => outcome.stored = stored,
             Err(error @ store::Error::TooLarge) => {
@@ -248,5 +303,9 @@ fn parcel(about: About<'_>, spec: &Spec, fetched: &Fetched, document: Document) 
     for artifact in &fetched.artifacts {
         announce(artifact.kind, artifact.content_type.to_owned(), &artifact.bytes);
     }
-    Parcel { header: Header { tenant, dispatch_sequence, document: Some(document), expire_time }, artifacts }
+    let cache_key = Vec::new();
+    Parcel {
+        header: Header { tenant, dispatch_sequence, document: Some(document), expire_time, cache_key },
+        artifacts,
+    }
 }

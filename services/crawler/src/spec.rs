@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tonic::Code;
 
 use crate::browser::options::Options;
+use crate::manners::Manners;
 
 /// First pause before the job service is asked again; it doubles up to [`LAST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -45,6 +46,8 @@ pub(crate) struct Spec {
     pub(crate) extraction: Arc<extract::Options>,
     /// Which links are followed. `None`: none.
     pub(crate) follow: Option<Arc<Rules>>,
+    /// How the pages are asked for.
+    pub(crate) manners: Arc<Manners>,
 }
 
 /// Why there are no settings.
@@ -121,13 +124,18 @@ fn read(spec: &pb::JobSpec) -> Result<Arc<Spec>, Error> {
     // The job service refuses what cannot be read; options that only a newer version knows are not ours to guess.
     let extraction =
         config.extraction.as_ref().map_or_else(|| Ok(extract::Options::default()), extract::options);
-    let extraction = extraction.map_err(|refusals| {
+    let mut extraction = extraction.map_err(|refusals| {
         tracing::error!(
             field = refusals.first().map(|it| it.field.as_str()),
             "a job has options that cannot be read"
         );
         Error::Away
     })?;
+    if config.deep_crawl.is_some() {
+        // Links are found in the document, and its metadata says whether they may be followed.
+        extraction.parts = extraction.parts.with(extract::Part::Links).with(extract::Part::Metadata);
+    }
+    let manners = config.fetch.as_deref().map(Manners::read).unwrap_or_default();
     Ok(Arc::new(Spec {
         page_timeout: duration(config.page_timeout, DEFAULT_TIMEOUT),
         browser: Arc::new(browser::read(*config.browser.clone().unwrap_or_default(), config.screenshot)),
@@ -135,11 +143,12 @@ fn read(spec: &pb::JobSpec) -> Result<Arc<Spec>, Error> {
         may_escalate: matches!(
             config.render(),
             pb::crawl_config::Render::Auto | pb::crawl_config::Render::Unspecified
-        ),
+        ) && !manners.sends(),
         result_ttl: duration(config.result_ttl, DEFAULT_TTL),
         respect_robots: config.respect_robots.unwrap_or(true),
         extraction: Arc::new(extraction),
         follow: config.deep_crawl.as_ref().and_then(follow::read).map(Arc::new),
+        manners: Arc::new(manners),
     }))
 }
 
@@ -163,6 +172,7 @@ mod tests {
             respect_robots: true,
             extraction: Arc::new(extract::Options::default()),
             follow: None,
+            manners: Arc::default(),
         };
         assert_eq!(*plain, expected);
         let chosen = read(&spec(pb::CrawlConfig {

@@ -6,17 +6,23 @@
 use std::time::Duration;
 
 use api::result::v1 as pb;
+use api::result::v1::recall_page_response::Part as RecalledPart;
 use api::result::v1::result_service_client::ResultServiceClient;
 use api::result::v1::store_page_request::{Chunk, Header, Part};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use mesh::client::Channel;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::Code;
+
+use crate::cache::Recalled;
 
 /// Bytes of an artifact in one message.
 const CHUNK: usize = 256 * 1024;
 /// First pause before storing again; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// Most HTML of a stored page that is used again.
+const MAX_RECALLED: usize = 64 << 20;
 
 /// Why a page is not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +56,35 @@ impl Results {
     pub(crate) fn new(channel: Channel, timeout: Duration, max_message: usize) -> Self {
         let client = ResultServiceClient::new(channel).max_encoding_message_size(max_message);
         Self { client, timeout, max_message }
+    }
+
+    /// The page that was last stored under a key. A result service that is away has none: the page is fetched.
+    pub(crate) async fn recall(&self, tenant: String, key: [u8; 32]) -> Option<Recalled> {
+        let request = pb::RecallPageRequest { tenant, cache_key: key.to_vec() };
+        let mut client = self.client.clone();
+        let ask = async {
+            let mut parts = client.recall_page(request).await?.into_inner();
+            let (mut known, mut html) = (None, BytesMut::new());
+            while let Some(part) = parts.message().await? {
+                match part.part {
+                    Some(RecalledPart::Document(document)) => known = Some(document),
+                    Some(RecalledPart::Html(piece)) if html.len() + piece.len() <= MAX_RECALLED => {
+                        html.extend(piece)
+                    }
+                    Some(RecalledPart::Html(_)) | None => return Ok(None),
+                }
+            }
+            Ok::<_, tonic::Status>(known.and_then(|document| Recalled::new(document, html.freeze())))
+        };
+        match tokio::time::timeout(self.timeout, ask).await {
+            Ok(Ok(recalled)) => recalled,
+            Ok(Err(status)) if status.code() == Code::NotFound => None,
+            Ok(Err(status)) => {
+                tracing::debug!(code = %status.code(), "no page from the cache");
+                None
+            }
+            Err(_) => None,
+        }
     }
 
     /// Keeps a page. `false`: a later dispatch of it has been kept before.

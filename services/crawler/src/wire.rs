@@ -78,6 +78,7 @@ pub(crate) fn document(about: About<'_>, fetched: &Fetched, document: Document) 
         chunks: document.chunks.into_iter().map(chunk).collect(),
         media: document.recordings.into_iter().map(media).collect(),
         skipped_selectors: document.skipped_selectors,
+        from_cache: false,
     }
 }
 

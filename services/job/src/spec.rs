@@ -1,5 +1,7 @@
 //! What a caller asks for: how to fetch, whom to tell, and a submission as a whole.
 
+mod fetch;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
@@ -7,6 +9,7 @@ use domain::{Lane, PageUrl, Priority, Scope, follow::Follow};
 use serde::{Deserialize, Serialize};
 
 use crate::event::EventType;
+pub(crate) use fetch::Fetch;
 
 /// URLs that a job shows of itself.
 pub(crate) const FIRST_URLS: usize = 10;
@@ -46,6 +49,9 @@ pub(crate) struct Spec {
     /// How links are followed. `None`: they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) follow: Option<Follow>,
+    /// How the pages are asked for. `None`: as crawlmesh asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) fetch: Option<Fetch>,
 }
 
 /// What is done with a page in the browser: held against the rules here, and otherwise the crawler's business.

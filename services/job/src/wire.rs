@@ -5,6 +5,7 @@
 mod browser;
 mod deep_crawl;
 mod discovery;
+mod fetch;
 mod host;
 mod list;
 mod queue;

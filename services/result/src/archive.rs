@@ -17,7 +17,7 @@ use time::OffsetDateTime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    document::{Artifact, DOCUMENT_OBJECT, Kept, PageKey, Record},
+    document::{Artifact, CacheKey, DOCUMENT_OBJECT, Kept, PageKey, Record},
     error::Error,
     folders::Folders,
     objects::{Objects, pack, unpack},
@@ -83,6 +83,16 @@ impl Archive {
         };
         STORES.add(1, &[KeyValue::new("result", result)]);
         kept
+    }
+
+    /// The page that was last stored under a cache key. A tenant has none of another's.
+    pub(crate) async fn latest(
+        &self,
+        tenant: TenantId,
+        key: CacheKey,
+        now: OffsetDateTime,
+    ) -> Result<PageKey, Error> {
+        self.store.latest(tenant, key, now).await?.ok_or(Error::NotCached)
     }
 
     /// The record of a page.

@@ -91,6 +91,19 @@ pub(crate) struct Record {
     pub(crate) artifacts: Vec<Artifact>,
     pub(crate) store_time: OffsetDateTime,
     pub(crate) expire_time: OffsetDateTime,
+    /// The key under which it is found again by its crawlers; known only while it is being stored.
+    pub(crate) cache_key: Option<CacheKey>,
+}
+
+/// Which page in which form: a hash that crawlers make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CacheKey(pub(crate) [u8; 32]);
+
+impl CacheKey {
+    /// Reads a key.
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
 }
 
 /// What became of an attempt to store a page.

@@ -11,6 +11,8 @@ pub(crate) enum Error {
     NoDocument(JobId, PageId),
     #[error("{} has no artifact of this kind", page_name(*.0, *.1))]
     NoArtifact(JobId, PageId),
+    #[error("no page is kept under this key")]
+    NotCached,
     /// The parts of an upload do not fit together.
     #[error("{0}")]
     Upload(&'static str),
@@ -36,7 +38,9 @@ impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let unreachable = |error| mesh::fail(Code::Unavailable, "RESULT_STORE_UNREACHABLE", error);
         match &error {
-            Error::NoDocument(..) => mesh::refuse(Code::NotFound, "DOCUMENT_NOT_FOUND", &error),
+            Error::NoDocument(..) | Error::NotCached => {
+                mesh::refuse(Code::NotFound, "DOCUMENT_NOT_FOUND", &error)
+            }
             Error::NoArtifact(..) => mesh::refuse(Code::NotFound, "ARTIFACT_NOT_FOUND", &error),
             Error::Upload(_) => mesh::refuse(Code::InvalidArgument, "INVALID_UPLOAD", &error),
             Error::TooLarge { .. } => mesh::refuse(Code::ResourceExhausted, "DOCUMENT_TOO_LARGE", &error),

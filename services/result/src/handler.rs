@@ -34,6 +34,7 @@ pub(crate) struct Handler {
 
 #[tonic::async_trait]
 impl ResultService for Handler {
+    type RecallPageStream = Pin<Box<dyn Stream<Item = Result<pb::RecallPageResponse, Status>> + Send>>;
     type GetArtifactStream = Pin<Box<dyn Stream<Item = Result<HttpBody, Status>> + Send>>;
 
     async fn get_document(&self, request: Request<pb::GetDocumentRequest>) -> Reply<pb::Document> {
@@ -77,6 +78,23 @@ impl ResultService for Handler {
         let first = (artifact.size == 0).then(|| Ok(wire::piece(&content_type, Bytes::new())));
         let rest = pieces.map(move |piece| Ok(wire::piece(&content_type, piece?)));
         Ok(Response::new(stream::iter(first).chain(rest).boxed()))
+    }
+
+    async fn recall_page(&self, request: Request<pb::RecallPageRequest>) -> Reply<Self::RecallPageStream> {
+        let call = mesh::internal_call(&request)?;
+        let (tenant, cache_key) = wire::recall(request.get_ref())?;
+        let now = whole_second(call.time);
+        let key = self.archive.latest(tenant, cache_key, now).await?;
+        let (record, bytes) = self.archive.document(key, now).await?;
+        let known = wire::known(&record, &bytes)?;
+        let missing = || Error::NoArtifact(key.job, key.page);
+        let html = record.artifacts.iter().find(|artifact| artifact.kind == Kind::Html).cloned();
+        let pieces = self.archive.artifact(record, &html.ok_or_else(missing)?, now).await?;
+        let part = |html: Bytes| pb::RecallPageResponse {
+            part: Some(pb::recall_page_response::Part::Html(html.into())),
+        };
+        let rest = pieces.map(move |piece| Ok(part(piece?)));
+        Ok(Response::new(stream::iter([Ok(known)]).chain(rest).boxed()))
     }
 
     async fn store_page(

@@ -9,14 +9,14 @@ mod row;
 use domain::{JobId, PageId, TenantId};
 use sea_orm::{
     ActiveValue::Set, DatabaseTransaction, EntityTrait, QueryOrder, QuerySelect, TryInsertResult,
-    entity::prelude::*,
+    entity::prelude::*, sea_query::OnConflict,
 };
 use store::Db;
 use time::OffsetDateTime;
 
-use self::row::{document, garbage};
+use self::row::{document, garbage, latest};
 use crate::{
-    document::{Kept, PageKey, Record},
+    document::{CacheKey, Kept, PageKey, Record},
     error::Error,
 };
 
@@ -41,6 +41,22 @@ impl Store {
     pub(crate) async fn find(&self, key: PageKey, now: OffsetDateTime) -> Result<Option<Record>, Error> {
         let row = row::of_page(key).filter(document::Column::ExpireTime.gt(now)).one(self.db.read()).await?;
         Ok(row.map(Record::try_from).transpose()?)
+    }
+
+    /// The page that was last stored under a cache key, unless its time is over.
+    pub(crate) async fn latest(
+        &self,
+        tenant: TenantId,
+        key: CacheKey,
+        now: OffsetDateTime,
+    ) -> Result<Option<PageKey>, Error> {
+        let row = latest::Entity::find()
+            .filter(latest::Column::Tenant.eq(tenant.0))
+            .filter(latest::Column::CacheKey.eq(key.0.to_vec()))
+            .filter(latest::Column::ExpireTime.gt(now))
+            .one(self.db.read())
+            .await?;
+        Ok(row.map(|row| PageKey { tenant, job: JobId(row.job), page: PageId(row.page) }))
     }
 
     /// At most `limit` records of a job in the order of its pages, after `after`, without those whose time is over.
@@ -95,6 +111,7 @@ impl Store {
                     throw_away(txn, row.folder.clone(), now).await?;
                     row.delete(txn).await?;
                 }
+                forget_latest(txn, now, limit).await?;
                 Ok(count)
             })
             .await
@@ -158,6 +175,7 @@ async fn keep(txn: &DatabaseTransaction, record: &Record, now: OffsetDateTime) -
     let first =
         document::Entity::insert(row.clone()).on_conflict_do_nothing().exec_without_returning(txn).await?;
     if matches!(first, TryInsertResult::Inserted(1..)) {
+        remember(txn, record).await?;
         return Ok(Kept::Stored);
     }
     // None: the janitor took it away between the two statements. The crawler's next attempt finds the place free.
@@ -167,10 +185,42 @@ async fn keep(txn: &DatabaseTransaction, record: &Record, now: OffsetDateTime) -
         Kept::Stored => {
             throw_away(txn, existing.folder, now).await?;
             row.update(txn).await?;
+            remember(txn, record).await?;
         }
         Kept::Duplicate | Kept::Outdated => throw_away(txn, record.folder.clone(), now).await?,
     }
     Ok(kept)
+}
+
+/// Makes a page the one that is found under its cache key, if it has one.
+async fn remember(txn: &DatabaseTransaction, record: &Record) -> Result<(), Error> {
+    let Some(key) = record.cache_key else { return Ok(()) };
+    let row = latest::ActiveModel {
+        tenant: Set(record.key.tenant.0),
+        cache_key: Set(key.0.to_vec()),
+        job: Set(record.key.job.0),
+        page: Set(record.key.page.0),
+        expire_time: Set(record.expire_time),
+    };
+    let mut replace = OnConflict::columns([latest::Column::Tenant, latest::Column::CacheKey]);
+    replace.update_columns([latest::Column::Job, latest::Column::Page, latest::Column::ExpireTime]);
+    latest::Entity::insert(row).on_conflict(replace).exec_without_returning(txn).await?;
+    Ok(())
+}
+
+/// Forgets up to `limit` keys whose pages are over.
+async fn forget_latest(txn: &DatabaseTransaction, now: OffsetDateTime, limit: u64) -> Result<(), Error> {
+    let over = latest::Entity::find()
+        .filter(latest::Column::ExpireTime.lte(now))
+        .order_by_asc(latest::Column::ExpireTime)
+        .limit(limit)
+        .lock_exclusive()
+        .all(txn)
+        .await?;
+    for row in over {
+        row.delete(txn).await?;
+    }
+    Ok(())
 }
 
 async fn throw_away(txn: &DatabaseTransaction, folder: String, due: OffsetDateTime) -> Result<(), Error> {

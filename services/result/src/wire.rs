@@ -13,7 +13,7 @@ use tonic::{Code, Status};
 
 use crate::{
     Limits,
-    document::{Artifact, Kind, PageKey, Record, whole_second},
+    document::{Artifact, CacheKey, Kind, PageKey, Record, whole_second},
     error::Error,
 };
 
@@ -49,7 +49,8 @@ pub(crate) fn header(
     let Some(pb::store_page_request::Part::Header(header)) = part.and_then(|part| part.part) else {
         return Err(Error::Upload("the first message is not the header").into());
     };
-    let pb::store_page_request::Header { tenant, dispatch_sequence, document, expire_time } = header;
+    let pb::store_page_request::Header { tenant, dispatch_sequence, document, expire_time, cache_key } =
+        header;
     let Some(mut document) = document else { return refuse("header.document", "REQUIRED", "is required") };
     let announced = std::mem::take(&mut document.artifacts);
     let document_bytes = Bytes::from(document.encode_to_vec());
@@ -65,6 +66,10 @@ pub(crate) fn header(
         wrong.add("header.document.verdict", "REQUIRED", "is not a verdict");
     }
     let artifacts = artifacts(&mut wrong, announced);
+    let key_of_cache = CacheKey::read(&cache_key);
+    if key_of_cache.is_none() && !cache_key.is_empty() {
+        wrong.add("header.cache_key", "INVALID_CACHE_KEY", "has not 32 bytes");
+    }
     let end = expire_time.map_or(Some(now + limits.default_ttl), moment);
     if end.is_none() {
         wrong.add("header.expire_time", "INVALID_TIME", "is not a point in time");
@@ -81,6 +86,7 @@ pub(crate) fn header(
         artifacts,
         store_time: whole_second(now),
         expire_time: whole_second(end),
+        cache_key: key_of_cache,
     };
     Ok(NewPage { record, document: document_bytes })
 }
@@ -161,6 +167,31 @@ pub(crate) fn chunk(part: pb::StorePageRequest) -> Result<(Kind, Bytes), Error> 
 /// The word of a verdict is the same in the protocol, but for its case.
 fn verdict(number: i32) -> Option<Verdict> {
     page::Verdict::try_from(number).ok()?.as_str_name().to_ascii_lowercase().parse().ok()
+}
+
+/// Reads `RecallPageRequest`.
+pub(crate) fn recall(request: &pb::RecallPageRequest) -> Result<(TenantId, CacheKey), Status> {
+    let tenant = TenantId::from_name(&request.tenant);
+    match (tenant, CacheKey::read(&request.cache_key)) {
+        (Ok(tenant), Some(key)) => Ok((tenant, key)),
+        (Err(error), _) => refuse("tenant", "INVALID_NAME", &error.to_string()),
+        (_, None) => refuse("cache_key", "INVALID_CACHE_KEY", "has not 32 bytes"),
+    }
+}
+
+/// What a crawler needs to know of a stored page, without its content.
+pub(crate) fn known(record: &Record, bytes: &Bytes) -> Result<pb::RecallPageResponse, Error> {
+    let document = self::document(record, bytes)?;
+    let known = pb::Document {
+        final_url: document.final_url,
+        http_status: document.http_status,
+        fetch_time: document.fetch_time,
+        redirects: document.redirects,
+        response_headers: document.response_headers,
+        artifacts: document.artifacts,
+        ..pb::Document::default()
+    };
+    Ok(pb::RecallPageResponse { part: Some(pb::recall_page_response::Part::Document(known)) })
 }
 
 /// Reads the name of a page.

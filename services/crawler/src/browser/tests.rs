@@ -54,7 +54,14 @@ impl Bed {
 
     fn order(&self, url: &str, limit: Duration) -> Order {
         let url = PageUrl::parse(url).unwrap();
-        Order { job: self.job, url, browser: Arc::default(), deadline: Instant::now() + limit }
+        Order {
+            job: self.job,
+            url,
+            browser: Arc::default(),
+            deadline: Instant::now() + limit,
+            headers: Vec::new(),
+            validators: (None, None),
+        }
     }
 
     async fn fetch(&self, url: &str) -> Result<Fetched, Failure> {

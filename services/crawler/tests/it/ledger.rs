@@ -83,6 +83,11 @@ impl JobService for Ledger {
 #[tonic::async_trait]
 impl ResultService for Ledger {
     type GetArtifactStream = Boxed<api::google::api::HttpBody>;
+    type RecallPageStream = Boxed<result::RecallPageResponse>;
+
+    async fn recall_page(&self, _: Request<result::RecallPageRequest>) -> Reply<Self::RecallPageStream> {
+        not_here()
+    }
 
     async fn store_page(
         &self,

@@ -216,6 +216,15 @@ fn document() -> result::Document {
 #[tonic::async_trait]
 impl result::result_service_server::ResultService for Neighbours {
     type GetArtifactStream = Items<HttpBody>;
+    type RecallPageStream = Items<result::RecallPageResponse>;
+
+    async fn recall_page(
+        &self,
+        request: Request<result::RecallPageRequest>,
+    ) -> Reply<Self::RecallPageStream> {
+        self.note(&request)?;
+        refused(Code::PermissionDenied, "NOT_FOR_THE_GATEWAY")
+    }
 
     async fn get_document(&self, request: Request<result::GetDocumentRequest>) -> Reply<result::Document> {
         self.note(&request)?;

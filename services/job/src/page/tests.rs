@@ -31,6 +31,7 @@ pub(crate) fn spec(render: Render, max_attempts: i32) -> Spec {
         extraction: None,
         browser: None,
         follow: None,
+        fetch: None,
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
 /// What stands in the place of a header's value.
 pub(super) const HIDDEN: &str = "***";
 
-/// Who reads the headers of a webhook target.
+/// Who reads headers: of a webhook target, or of the requests to sites.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Headers {
     /// The webhook service those of webhooks, the crawler those of pages.
@@ -145,6 +145,7 @@ pub(crate) fn config(spec: &Spec, headers: Headers) -> pb::CrawlConfig {
         extraction: spec.extraction.as_ref().and_then(|message| pb::Extraction::decode(&message.0[..]).ok()),
         browser: spec.browser.as_ref().map(|browser| Box::new(browser::reply(browser, headers))),
         deep_crawl: spec.follow.as_ref().map(deep_crawl::write),
+        fetch: spec.fetch.as_ref().map(|options| Box::new(super::fetch::fetch(options, headers))),
     }
 }
 

@@ -11,7 +11,12 @@ use mesh::Violations;
 use prost::Message as _;
 use tonic::Status;
 
-use super::{browser, deep_crawl, read_duration, read_wait, target::read_webhook};
+use super::{
+    browser, deep_crawl,
+    fetch::{check_fetch, read_fetch},
+    read_duration, read_wait,
+    target::read_webhook,
+};
 use crate::{
     error::Error,
     spec::{self, Render, Spec, Submission},
@@ -48,7 +53,7 @@ pub(crate) fn submission(request: pb::CreateCrawlJobRequest, rules: &Rules) -> R
     let mut refused = None;
     let urls = read_urls(request.urls, rules, &mut violations, &mut refused);
     let mut scopes = Vec::new();
-    let spec = read_config(request.config.unwrap_or_default(), rules, &mut scopes, &mut violations);
+    let spec = read_config(request.config.unwrap_or_default(), &urls, rules, &mut scopes, &mut violations);
     if let Some(follow) = &spec.follow
         && urls.len() > usize::try_from(follow.max_pages).unwrap_or(usize::MAX)
     {
@@ -101,6 +106,7 @@ fn read_urls(
 
 fn read_config(
     config: pb::CrawlConfig,
+    urls: &[(String, PageUrl)],
     rules: &Rules,
     scopes: &mut Vec<Scope>,
     violations: &mut Violations,
@@ -147,7 +153,9 @@ fn read_config(
             scopes.push(Scope::CrawlExternal);
         }
     }
-    Spec {
+    let fetch = config.fetch.map(|options| read_fetch(*options, urls, violations));
+    scopes.extend(fetch.iter().flat_map(|fetch| fetch.scopes()));
+    let spec = Spec {
         render,
         page_timeout,
         max_attempts,
@@ -158,7 +166,10 @@ fn read_config(
         extraction,
         browser,
         follow,
-    }
+        fetch,
+    };
+    check_fetch(&spec, violations);
+    spec
 }
 
 /// Options that a crawler will read as they stand, so they are checked by what reads them.

@@ -93,11 +93,15 @@ fn read_headers(headers: HashMap<String, String>, violations: &mut Violations) -
     headers
 }
 
+/// Whether a text is a token (RFC 9110, 5.6.2) of at most so many bytes.
+pub(super) fn is_token(text: &str, longest: usize) -> bool {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    (1..=longest).contains(&text.len()) && text.bytes().all(token)
+}
+
 /// What is wrong with a header, its name in lower case. Its value is not shown: it may be a credential.
 pub(super) fn header_problem(name: &str, value: &str) -> Option<&'static str> {
-    // RFC 9110, 5.6.2.
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if name.is_empty() || name.len() > MAX_HEADER_NAME || !name.bytes().all(token) {
+    if !is_token(name, MAX_HEADER_NAME) {
         return Some("is not the name of a header");
     }
     if DENIED_HEADERS.contains(&name) || DENIED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {

@@ -93,6 +93,69 @@ fn bad_input_is_refused_with_field_and_reason() {
             "OUT_OF_RANGE",
         ),
         (
+            |r| r.config = fetch(|f| f.headers = header("Cookie", "x")),
+            "config.fetch.headers[Cookie]",
+            "INVALID_HEADER",
+        ),
+        (
+            |r| r.config = fetch(|f| f.headers = header("If-Match", "x")),
+            "config.fetch.headers[If-Match]",
+            "INVALID_HEADER",
+        ),
+        (
+            |r| r.config = fetch(|f| f.headers = header("x", "a\nb")),
+            "config.fetch.headers[x]",
+            "INVALID_HEADER",
+        ),
+        (
+            |r| {
+                r.config = fetch(|f| f.headers = (0..33).map(|n| (format!("x-{n}"), String::new())).collect())
+            },
+            "config.fetch.headers",
+            "TOO_MANY_HEADERS",
+        ),
+        (
+            |r| r.config = fetch(|f| f.cookies = cookie("a b", "1")),
+            "config.fetch.cookies[0].name",
+            "INVALID_COOKIE",
+        ),
+        (
+            |r| r.config = fetch(|f| f.cookies = cookie("a", "1;b")),
+            "config.fetch.cookies[0].value",
+            "INVALID_COOKIE",
+        ),
+        (
+            |r| r.config = fetch(|f| f.user_agent = "é".to_owned()),
+            "config.fetch.user_agent",
+            "INVALID_HEADER",
+        ),
+        (|r| r.config = fetch(|f| f.hosts = vec!["a.example".to_owned()]), "config.fetch.hosts", "CONFLICT"),
+        (
+            |r| {
+                r.config = fetch(|f| {
+                    f.cookies = cookie("a", "1");
+                    f.hosts = vec!["a.example".to_owned(), "a/b".to_owned()];
+                })
+            },
+            "config.fetch.hosts[1]",
+            "INVALID_DOMAIN",
+        ),
+        (
+            |r| r.config = fetch(|f| f.cache = Some(pb::fetch_options::Cache { max_age: None })),
+            "config.fetch.cache.max_age",
+            "REQUIRED",
+        ),
+        (
+            |r| {
+                r.config = fetch(|f| f.user_agent = "me".to_owned());
+                if let Some(config) = &mut r.config {
+                    config.screenshot = true;
+                }
+            },
+            "config.fetch",
+            "CONFLICT",
+        ),
+        (
             |r| r.config = config(|c| c.extraction = selector("p[")),
             "config.extraction.selection.css_selector",
             "INVALID_SELECTOR",
@@ -204,6 +267,39 @@ fn bad_input_is_refused_with_field_and_reason() {
         assert_eq!(violations(&status), [(field.to_owned(), reason.to_owned())]);
         assert_eq!(error_reason(&status).as_deref(), Some(reason), "{field}");
     }
+}
+
+fn fetch(change: impl FnOnce(&mut pb::FetchOptions)) -> Option<pb::CrawlConfig> {
+    let mut options = pb::FetchOptions::default();
+    change(&mut options);
+    config(|c| c.fetch = Some(Box::new(options)))
+}
+
+fn cookie(name: &str, value: &str) -> Vec<pb::fetch_options::Cookie> {
+    vec![pb::fetch_options::Cookie { name: name.to_owned(), value: value.to_owned() }]
+}
+
+#[test]
+fn what_is_sent_to_sites_is_shown_to_crawlers_only() {
+    let submission = read(|r| {
+        r.config = fetch(|f| {
+            f.headers = header("Authorization", "secret");
+            f.cookies = cookie("a", "secret");
+        })
+    })
+    .unwrap();
+    let spec = &submission.spec;
+    let show = |headers| super::config(spec, headers).fetch.unwrap();
+    let (shown, hidden) = (show(super::Headers::Shown), show(super::Headers::Hidden));
+    assert_eq!(
+        (shown.headers["authorization"].as_str(), shown.cookies[0].value.as_str()),
+        ("secret", "secret")
+    );
+    assert_eq!((hidden.headers["authorization"].as_str(), hidden.cookies[0].value.as_str()), ("***", "***"));
+    assert_eq!(shown.hosts, ["example.com"]);
+    assert!(!format!("{spec:?}").contains("secret"));
+    let scopes: Vec<_> = spec.fetch.iter().flat_map(|fetch| fetch.scopes()).collect();
+    assert_eq!(scopes, [domain::Scope::HeadersSet, domain::Scope::CookiesSet]);
 }
 
 fn selector(css: &str) -> Option<pb::Extraction> {

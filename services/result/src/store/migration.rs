@@ -11,7 +11,7 @@ pub(crate) struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(First)]
+        vec![Box::new(First), Box::new(Second)]
     }
 }
 
@@ -37,6 +37,16 @@ enum Garbage {
     DueTime,
 }
 
+#[derive(DeriveIden)]
+enum Latest {
+    Table,
+    Tenant,
+    CacheKey,
+    Job,
+    Page,
+    ExpireTime,
+}
+
 struct First;
 
 impl MigrationName for First {
@@ -54,6 +64,37 @@ impl MigrationTrait for First {
         schema.create_index(document_by_expiry()).await?;
         schema.create_index(garbage_by_due_time()).await
     }
+}
+
+struct Second;
+
+impl MigrationName for Second {
+    fn name(&self) -> &'static str {
+        "m0002_latest"
+    }
+}
+
+#[async_trait::async_trait]
+#[expect(elided_lifetimes_in_paths, reason = "the trait's own signature is written so")]
+impl MigrationTrait for Second {
+    async fn up(&self, schema: &SchemaManager) -> Result<(), DbErr> {
+        schema.create_table(latest()).await?;
+        let by_expiry =
+            Index::create().name("latest_by_expiry").table(Latest::Table).col(Latest::ExpireTime).take();
+        schema.create_index(by_expiry).await
+    }
+}
+
+fn latest() -> TableCreateStatement {
+    Table::create()
+        .table(Latest::Table)
+        .col(ColumnDef::new(Latest::Tenant).uuid().not_null())
+        .col(ColumnDef::new(Latest::CacheKey).binary_len(32).not_null())
+        .col(ColumnDef::new(Latest::Job).uuid().not_null())
+        .col(ColumnDef::new(Latest::Page).uuid().not_null())
+        .col(ColumnDef::new(Latest::ExpireTime).timestamp_with_time_zone().not_null())
+        .primary_key(Index::create().col(Latest::Tenant).col(Latest::CacheKey))
+        .take()
 }
 
 /// The primary key is also the order of a job's list: page ids are in the order in which pages were found.

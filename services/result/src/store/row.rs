@@ -54,6 +54,29 @@ pub(super) mod garbage {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+pub(super) mod latest {
+    //! The page that was last stored under each cache key.
+
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "latest")]
+    pub(crate) struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) tenant: Uuid,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) cache_key: Vec<u8>,
+        pub(crate) job: Uuid,
+        pub(crate) page: Uuid,
+        pub(crate) expire_time: TimeDateTimeWithTimeZone,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub(crate) enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
 /// An artifact in the column `artifacts`.
 #[derive(Serialize, Deserialize)]
 struct ArtifactJson {
@@ -114,6 +137,7 @@ impl TryFrom<document::Model> for Record {
             artifacts: artifacts.into_iter().filter_map(Artifact::from_json).collect(),
             store_time: row.store_time,
             expire_time: row.expire_time,
+            cache_key: None,
         })
     }
 }

@@ -118,6 +118,25 @@ impl Running {
         self.gateway.clone().get_document(request).await.map(Response::into_inner)
     }
 
+    /// The page that was last stored under a key: what is known of it, and its HTML.
+    pub(crate) async fn recall(
+        &self,
+        tenant: TenantId,
+        key: &[u8],
+    ) -> Result<(pb::Document, Vec<u8>), Status> {
+        use pb::recall_page_response::Part;
+        let request = pb::RecallPageRequest { tenant: tenant.name(), cache_key: key.to_vec() };
+        let mut parts = self.crawler.clone().recall_page(request).await?.into_inner();
+        let (mut known, mut html) = (None, Vec::new());
+        while let Some(part) = parts.message().await? {
+            match part.part.expect("a part") {
+                Part::Document(document) => known = Some(document),
+                Part::Html(piece) => html.extend(piece),
+            }
+        }
+        Ok((known.expect("the document comes first"), html))
+    }
+
     /// Names of the documents on one page of a job's list, and the token of the next.
     pub(crate) async fn list(
         &self,
@@ -161,6 +180,8 @@ pub(crate) struct Page {
     pub(crate) artifacts: Vec<(&'static str, &'static str, Vec<u8>)>,
     /// Seconds from now.
     pub(crate) ttl: i64,
+    /// Empty: it is not found again.
+    pub(crate) cache_key: Vec<u8>,
 }
 
 impl Page {
@@ -174,6 +195,7 @@ impl Page {
             markdown: "# Hi".into(),
             artifacts: vec![],
             ttl: 3600,
+            cache_key: Vec::new(),
         }
     }
 
@@ -204,6 +226,7 @@ impl Page {
                 seconds: mesh::clock::now().unix_timestamp() + self.ttl,
                 nanos: 0,
             }),
+            cache_key: self.cache_key.clone(),
         }
     }
 

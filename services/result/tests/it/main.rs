@@ -3,5 +3,6 @@
 mod boot;
 mod expire;
 mod read;
+mod recall;
 mod store_page;
 mod trouble;

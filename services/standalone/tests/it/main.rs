@@ -7,6 +7,7 @@ mod crawl4ai;
 mod deep;
 mod fair;
 mod faults;
+mod fetch;
 mod flow;
 mod polite;
 mod render;
