@@ -255,14 +255,14 @@ impl Bench {
             detail: outcome.judgement.detail.to_string(),
             time,
         };
-        if outcome.judgement.verdict == Some(Verdict::Ok) {
+        let good = matches!(outcome.judgement.verdict, Some(Verdict::Ok | Verdict::NotModified));
+        if good {
             outcome.discovery = discover(task, spec, &fetched, &document).map(Box::new);
         }
         let mut parcel = parcel(about, spec, &fetched, document);
         if let (Some(cached), Some(document)) = (cached, &mut parcel.header.document) {
             cached.explain(document);
         }
-        let good = matches!(outcome.judgement.verdict, Some(Verdict::Ok | Verdict::NotModified));
         if self.max_age(spec).is_some() && good {
             parcel.header.cache_key = spec.manners.key(&task.url).to_vec();
         }
