@@ -179,7 +179,7 @@ mod tests {
     fn the_defaults_are_valid() {
         let config = with("").unwrap();
         assert_eq!(config.public.listen, "127.0.0.1:8700");
-        assert_eq!(bytes(config.public.max_body), 4 << 20);
+        assert_eq!(bytes(config.public.max_body), 16 << 20);
     }
 
     #[test]

@@ -110,6 +110,8 @@ impl Dispatcher {
             return Ok(Some(PAUSE));
         }
         self.store.promote(mesh::clock::now()).await?;
+        self.end_in_time().await?;
+        while self.store.align().await? {}
         if self.tidied.is_none_or(|last| last.elapsed() >= TIDY) {
             self.tidied = Some(Instant::now());
             self.store.tidy_hosts(mesh::clock::now()).await?;
@@ -129,10 +131,28 @@ impl Dispatcher {
             }
         }
         let now = mesh::clock::now();
-        let times = [self.store.next_due().await?, self.store.next_host(now).await?];
+        let times = [
+            self.store.next_due().await?,
+            self.store.next_host(now).await?,
+            self.store.next_deadline().await?,
+        ];
         let due = times.into_iter().flatten().min().map(|due| due - now);
         let due = due.map(|wait| Duration::try_from(wait).unwrap_or_default().clamp(PAUSE / 50, TICK));
         Ok(due.or(waiting.then_some(TICK)))
+    }
+
+    /// Ends jobs whose time is up; crawlers stop their pages.
+    async fn end_in_time(&self) -> Result<(), Error> {
+        for job in self.store.expire(mesh::clock::now()).await? {
+            metrics::ended(job.state);
+            info!(job = %job.id, state = %job.state, "the time of a job was up");
+            self.bus.notify("cancel", bytes::Bytes::from(job.id.to_string())).await;
+            self.hub.changed(job.id);
+            if job.webhook.is_some() {
+                self.bus.notify("event", bytes::Bytes::new()).await;
+            }
+        }
+        Ok(())
     }
 
     /// One share for each of some tenants.

@@ -1,7 +1,7 @@
 //! What can go wrong in the job service, and what callers are told of it: the only table from errors to statuses.
 
 use domain::JobId;
-use sea_orm::DbErr;
+use sea_orm::{ConnAcquireErr, DbErr};
 use tonic::{Code, Status};
 
 use crate::job::State;
@@ -15,6 +15,9 @@ pub(crate) enum Error {
     /// The job has ended and cannot be cancelled any more.
     #[error("job {0} has already {1}")]
     Finished(JobId, State),
+    /// No page of the job has failed.
+    #[error("job {0} has no failed page")]
+    NothingToRetry(JobId),
     /// The request id was used for another request.
     #[error("the request id was used for another request, see {}", .0.name())]
     RequestIdReused(JobId),
@@ -33,6 +36,11 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// The database is away.
+    pub(crate) fn away() -> Self {
+        Self::Store(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))
+    }
+
     /// Whether the database is away, so that trying again later helps.
     pub(crate) fn unavailable(&self) -> bool {
         matches!(self, Self::Store(error) if store::is_unavailable(error))
@@ -44,6 +52,7 @@ impl From<Error> for Status {
         match &error {
             Error::NotFound(_) => mesh::refuse(Code::NotFound, "JOB_NOT_FOUND", &error),
             Error::Finished(..) => mesh::refuse(Code::FailedPrecondition, "JOB_FINISHED", &error),
+            Error::NothingToRetry(_) => mesh::refuse(Code::FailedPrecondition, "NOTHING_TO_RETRY", &error),
             Error::RequestIdReused(_) => mesh::refuse(Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED", &error),
             Error::TargetNotAllowed(field) => mesh::refuse_with(
                 Code::PermissionDenied,

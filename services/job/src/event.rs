@@ -17,6 +17,10 @@ pub(crate) enum EventType {
     Started,
     #[serde(rename = "job.progress")]
     Progress,
+    #[serde(rename = "job.paused")]
+    Paused,
+    #[serde(rename = "job.resumed")]
+    Resumed,
     #[serde(rename = "job.succeeded")]
     Succeeded,
     #[serde(rename = "job.failed")]
@@ -29,12 +33,25 @@ impl EventType {
     /// Those that end a job's log.
     pub(crate) const TERMINAL: [Self; 3] = [Self::Succeeded, Self::Failed, Self::Cancelled];
 
+    const ALL: [Self; 8] = [
+        Self::Created,
+        Self::Started,
+        Self::Progress,
+        Self::Paused,
+        Self::Resumed,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Cancelled,
+    ];
+
     /// The word for it on every wire.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Created => "job.created",
             Self::Started => "job.started",
             Self::Progress => "job.progress",
+            Self::Paused => "job.paused",
+            Self::Resumed => "job.resumed",
             Self::Succeeded => "job.succeeded",
             Self::Failed => "job.failed",
             Self::Cancelled => "job.cancelled",
@@ -57,7 +74,7 @@ impl FromStr for EventType {
     type Err = UnknownWord;
 
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        [Self::Created, Self::Started, Self::Progress, Self::Succeeded, Self::Failed, Self::Cancelled]
+        Self::ALL
             .into_iter()
             .find(|event_type| event_type.as_str() == text)
             .ok_or_else(|| UnknownWord(text.to_owned(), "EventType"))

@@ -20,7 +20,9 @@ use crate::{
     hub::Hub,
     job::Job,
     metrics,
-    store::Store,
+    spec::Submission,
+    store::{Prepared, Store},
+    submitter::Submitter,
     trace,
     watch::{self, Events},
     wire::{self, Headers, Rules},
@@ -39,6 +41,7 @@ type Reply<T> = Result<Response<T>, Status>;
 #[derive(Clone)]
 pub(crate) struct Handler {
     pub(crate) store: Store,
+    pub(crate) submitter: Submitter,
     pub(crate) bus: Bus,
     pub(crate) hub: Hub,
     pub(crate) rules: Arc<Rules>,
@@ -76,6 +79,42 @@ impl Handler {
         }
     }
 
+    /// A new job with the URLs of the failed pages of an ended one; held against the rules and scopes of today.
+    async fn retry_ended(
+        &self,
+        job: &Job,
+        request_id: String,
+        call: &mesh::TenantCall,
+    ) -> Result<Job, Status> {
+        let urls = self.store.failed_urls(job.id, self.rules.max_urls).await?;
+        if urls.is_empty() {
+            return Err(Error::NothingToRetry(job.id).into());
+        }
+        // The pages, and not again what they led to.
+        let config = pb::CrawlConfig { deep_crawl: None, ..wire::config(&job.spec, Headers::Shown) };
+        let config = Some(config);
+        let request = pb::CreateCrawlJobRequest { urls, config, request_id, ..Default::default() };
+        let submission = wire::submission(request, &self.rules)?.again(job);
+        self.accept(&submission, call).await
+    }
+
+    /// Writes a submission that the caller may make.
+    async fn accept(&self, submission: &Submission, call: &mesh::TenantCall) -> Result<Job, Status> {
+        for scope in &submission.scopes {
+            call.require(*scope)?;
+        }
+        let traceparent = trace::traceparent(&Span::current());
+        let memory = self.request_id_retention;
+        let prepared = Prepared::new(call.tenant, submission, traceparent, call.time, memory);
+        let (job, new) = self.submitter.submit(prepared).await?;
+        if new {
+            metrics::created();
+            info!(job = %job.id, pages = job.counts.found, "job accepted");
+            self.announce(&job).await;
+        }
+        Ok(job)
+    }
+
     /// Wakes everyone who has to do with a job that a call changed.
     async fn announce(&self, job: &Job) {
         self.hub.changed(job.id);
@@ -92,18 +131,7 @@ impl JobService for Handler {
         let call = mesh::call(&request)?;
         call.require(Scope::JobsWrite)?;
         let submission = wire::submission(request.into_inner(), &self.rules)?;
-        for scope in &submission.scopes {
-            call.require(*scope)?;
-        }
-        let traceparent = trace::traceparent(&Span::current());
-        let memory = self.request_id_retention;
-        let (mut job, new) =
-            self.store.submit(call.tenant, &submission, traceparent, call.time, memory).await?;
-        if new {
-            metrics::created();
-            info!(job = %job.id, pages = job.counts.found, "job accepted");
-            self.announce(&job).await;
-        }
+        let mut job = self.accept(&submission, &call).await?;
         if !submission.wait.is_zero() {
             // The job is accepted: whatever happens to the wait, the caller learns its name.
             let waited = self.wait_for_end(call.tenant, job.id, submission.wait, call.deadline).await;
@@ -126,7 +154,10 @@ impl JobService for Handler {
         let call = mesh::call(&request)?;
         call.require(Scope::JobsRead)?;
         let list = wire::list_jobs(call.tenant, request.get_ref())?;
-        let found = self.store.jobs(call.tenant, list.filter, list.after, list.size as u64 + 1).await?;
+        let found = self
+            .store
+            .jobs(call.tenant, list.filter.clone().unwrap_or_default(), list.after, list.size as u64 + 1)
+            .await?;
         let mut jobs: Vec<pb::Job> =
             found.iter().take(list.size).map(|job| wire::job(job, Headers::Hidden)).collect();
         let cut = wire::fit(&mut jobs, self.answer_budget);
@@ -150,6 +181,60 @@ impl JobService for Handler {
             self.bus.notify("cancel", Bytes::from(id.to_string())).await;
             self.announce(&job).await;
         }
+        Ok(Response::new(wire::job(&job, Headers::Hidden)))
+    }
+
+    async fn pause_job(&self, request: Request<pb::PauseJobRequest>) -> Reply<pb::Job> {
+        let call = mesh::call(&request)?;
+        call.require(Scope::JobsWrite)?;
+        let id = wire::job_id("name", &request.get_ref().name)?;
+        let (job, paused) = self.store.pause(call.tenant, id, call.time).await?;
+        if paused {
+            info!(job = %id, "job paused");
+            self.announce(&job).await;
+        }
+        Ok(Response::new(wire::job(&job, Headers::Hidden)))
+    }
+
+    async fn resume_job(&self, request: Request<pb::ResumeJobRequest>) -> Reply<pb::Job> {
+        let call = mesh::call(&request)?;
+        call.require(Scope::JobsWrite)?;
+        let id = wire::job_id("name", &request.get_ref().name)?;
+        let (job, resumed) = self.store.resume(call.tenant, id, call.time).await?;
+        if resumed {
+            info!(job = %id, "job resumed");
+            self.announce(&job).await;
+        }
+        Ok(Response::new(wire::job(&job, Headers::Hidden)))
+    }
+
+    async fn retry_failed_pages(&self, request: Request<pb::RetryFailedPagesRequest>) -> Reply<pb::Job> {
+        let call = mesh::call(&request)?;
+        call.require(Scope::JobsWrite)?;
+        let request = request.into_inner();
+        let id = wire::job_id("name", &request.name)?;
+        wire::request_id(&request.request_id)?;
+        let (job, pages) = self.store.retry(call.tenant, id, call.time).await?;
+        let job = match (pages, job.state.terminal()) {
+            (0, true) => self.retry_ended(&job, request.request_id, &call).await?,
+            (0, false) => return Err(Error::NothingToRetry(id).into()),
+            _ => {
+                self.announce(&job).await;
+                job
+            }
+        };
+        info!(job = %id, pages, as_job = %job.id, "failed pages are tried again");
+        Ok(Response::new(wire::job(&job, Headers::Hidden)))
+    }
+
+    async fn set_job_priority(&self, request: Request<pb::SetJobPriorityRequest>) -> Reply<pb::Job> {
+        let call = mesh::call(&request)?;
+        call.require(Scope::JobsWrite)?;
+        let request = request.into_inner();
+        let id = wire::job_id("name", &request.name)?;
+        let priority = wire::priority(request.priority)?;
+        let job = self.store.prioritize(call.tenant, id, priority).await?;
+        self.announce(&job).await;
         Ok(Response::new(wire::job(&job, Headers::Hidden)))
     }
 

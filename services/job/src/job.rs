@@ -27,6 +27,8 @@ pub(crate) enum State {
     Queued,
     /// Pages are being worked on.
     Running,
+    /// Held by its owner.
+    Paused,
     /// Every page has its verdict, and one at least succeeded.
     Succeeded,
     /// Every page has its verdict, and none succeeded.
@@ -41,6 +43,7 @@ impl State {
         match self {
             Self::Queued => "queued",
             Self::Running => "running",
+            Self::Paused => "paused",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
@@ -63,7 +66,7 @@ impl FromStr for State {
     type Err = UnknownWord;
 
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        [Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled]
+        [Self::Queued, Self::Running, Self::Paused, Self::Succeeded, Self::Failed, Self::Cancelled]
             .into_iter()
             .find(|state| state.as_str() == text)
             .ok_or_else(|| UnknownWord(text.to_owned(), "State"))
@@ -138,6 +141,10 @@ pub(crate) struct Job {
     pub(crate) end_time: Option<OffsetDateTime>,
     /// When the last `job.progress` was appended.
     pub(crate) progress_time: Option<OffsetDateTime>,
+    /// When its time is up.
+    pub(crate) deadline: Option<OffsetDateTime>,
+    /// The job whose failed pages it tries again.
+    pub(crate) retry_of: Option<JobId>,
 }
 
 impl Job {
@@ -207,9 +214,7 @@ impl Job {
             return None;
         }
         if self.counts.pending + self.counts.running == 0 {
-            let state =
-                if self.counts.succeeded > self.discovered.read { State::Succeeded } else { State::Failed };
-            return Some(self.finish(state, now));
+            return Some(self.finish(self.result(), now));
         }
         if self.progress_time.is_some_and(|last| now - last < interval) {
             return None;
@@ -223,7 +228,7 @@ impl Job {
         match self.state {
             State::Succeeded | State::Failed => Err(Error::Finished(self.id, self.state)),
             State::Cancelled => Ok(None),
-            State::Queued | State::Running => {
+            State::Queued | State::Running | State::Paused => {
                 let open = self.counts.pending + self.counts.running;
                 self.counts.pending = 0;
                 self.counts.running = 0;
@@ -232,6 +237,62 @@ impl Job {
                 Ok(Some(self.finish(State::Cancelled, now)))
             }
         }
+    }
+
+    /// Holds the job. Pausing twice is not an error and adds no event.
+    pub(crate) fn pause(&mut self, now: OffsetDateTime) -> Result<Option<Event>, Error> {
+        match self.state {
+            State::Succeeded | State::Failed | State::Cancelled => Err(Error::Finished(self.id, self.state)),
+            State::Paused => Ok(None),
+            State::Queued | State::Running => {
+                self.state = State::Paused;
+                Ok(Some(self.record(EventType::Paused, now)))
+            }
+        }
+    }
+
+    /// Lets a paused job go on. Resuming one that is not paused is not an error and adds no event.
+    pub(crate) fn resume(&mut self, now: OffsetDateTime) -> Result<Option<Event>, Error> {
+        match self.state {
+            State::Succeeded | State::Failed | State::Cancelled => Err(Error::Finished(self.id, self.state)),
+            State::Queued | State::Running => Ok(None),
+            State::Paused => {
+                self.state = if self.start_time.is_some() { State::Running } else { State::Queued };
+                Ok(Some(self.record(EventType::Resumed, now)))
+            }
+        }
+    }
+
+    /// Changes what goes first. Returns whether that is a change.
+    pub(crate) fn prioritize(&mut self, priority: Priority) -> Result<bool, Error> {
+        if self.state.terminal() {
+            return Err(Error::Finished(self.id, self.state));
+        }
+        Ok(std::mem::replace(&mut self.priority, priority) != priority)
+    }
+
+    /// Counts failed pages that are tried again. The job goes on, so it is none of their ends.
+    pub(crate) fn retry(&mut self, verdict: Verdict, pages: i64) {
+        self.counts.done(verdict, -pages);
+        self.counts.pending += pages;
+        let word = verdict.as_str();
+        if let Some(sum) = self.verdicts.get_mut(word) {
+            *sum -= pages;
+        }
+        self.verdicts.retain(|_, sum| *sum != 0);
+    }
+
+    /// Ends the job when its time is up: pages without a verdict are out of budget. None: it has ended already, or has time.
+    pub(crate) fn expire(&mut self, now: OffsetDateTime) -> Option<Event> {
+        if self.state.terminal() || self.deadline.is_none_or(|deadline| deadline > now) {
+            return None;
+        }
+        let open = self.counts.pending + self.counts.running;
+        self.counts.pending = 0;
+        self.counts.running = 0;
+        self.counts.done(Verdict::Budget, open);
+        self.add_verdict(Verdict::Budget, open);
+        Some(self.finish(self.result(), now))
     }
 
     /// Appends an event with the job as it stands now.
@@ -261,13 +322,18 @@ impl Job {
         Self { state, counts, verdicts, start_time, end_time, ..self.clone() }
     }
 
+    /// What the job comes to when no page is left.
+    const fn result(&self) -> State {
+        if self.counts.succeeded > self.discovered.read { State::Succeeded } else { State::Failed }
+    }
+
     fn finish(&mut self, state: State, now: OffsetDateTime) -> Event {
         self.state = state;
         self.end_time = Some(now);
         let event_type = match state {
             State::Succeeded => EventType::Succeeded,
             State::Cancelled => EventType::Cancelled,
-            State::Queued | State::Running | State::Failed => EventType::Failed,
+            State::Queued | State::Running | State::Paused | State::Failed => EventType::Failed,
         };
         self.record(event_type, now)
     }

@@ -21,7 +21,9 @@ mod reconciler;
 mod settler;
 mod spec;
 mod store;
+mod submitter;
 mod trace;
+mod verify;
 mod watch;
 mod wire;
 
@@ -51,12 +53,15 @@ pub use janitor::Janitor;
 pub use page::Retry;
 pub use reconciler::Reconcile;
 pub use settler::Settle;
+pub use verify::{Report, verify};
 
 use crate::{
     dispatcher::Dispatcher, handler::Handler, host::Paces, hub::Hub, reconciler::Reconciler,
-    settler::Settler, store::Store, wire::Rules,
+    settler::Settler, store::Store, submitter::Submitter, wire::Rules,
 };
 
+/// Bytes of a list answer.
+const MAX_ANSWER: usize = 2 << 20;
 /// How often readiness asks the database.
 const PROBE: Duration = Duration::from_secs(5);
 
@@ -112,6 +117,10 @@ pub struct Limits {
     pub max_urls: usize,
     /// Event streams open at a time.
     pub max_watches: usize,
+    /// Submissions that wait to be written.
+    pub submit_queue: usize,
+    /// Submissions of one transaction.
+    pub submit_group: usize,
 }
 
 /// `[deep_crawl]`.
@@ -179,6 +188,8 @@ impl mesh::Config for Config {
             0,
             50_000,
         );
+        range("limits.submit_queue", self.limits.submit_queue, 1, 100_000);
+        range("limits.submit_group", self.limits.submit_group, 1, 1000);
         range("dispatch.queue_depth", self.dispatch.queue_depth, 1, 10_000);
         range("dispatch.tenants_per_round", self.dispatch.tenants_per_round, 1, 1000);
         range("settle.batch", self.settle.batch, 1, 1000);
@@ -202,9 +213,12 @@ pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
     let bus = Bus::connect(&config.queue, "job").await.context("connect to the queue")?;
     let shutdown = node.shutdown.clone();
     let hub = Hub::default();
-    let handler = handler(&config, &store, &bus, &hub, &shutdown);
+    let (submitter, writer) =
+        Submitter::new(store.clone(), config.limits.submit_queue, config.limits.submit_group);
+    let handler = handler(&config, &store, submitter, &bus, &hub, &shutdown);
     let (probe, ready) = cell::channel(Ok(()));
     let mut tasks = start(&config, &store, &bus, &hub, &shutdown);
+    tasks.push(mesh::spawn("submitter", writer));
     tasks.push(mesh::spawn("readiness", watch_database(store.clone(), probe, shutdown.clone())));
     let limit = config.server.max_message_bytes();
     let service =
@@ -248,10 +262,18 @@ async fn serve_beside(
     (served, ended)
 }
 
-fn handler(config: &Config, store: &Store, bus: &Bus, hub: &Hub, shutdown: &Shutdown) -> Handler {
+fn handler(
+    config: &Config,
+    store: &Store,
+    submitter: Submitter,
+    bus: &Bus,
+    hub: &Hub,
+    shutdown: &Shutdown,
+) -> Handler {
     let policy = AddressPolicy::new(config.targets.allow.clone());
     Handler {
         store: store.clone(),
+        submitter,
         bus: bus.clone(),
         hub: hub.clone(),
         rules: Arc::new(Rules {
@@ -260,7 +282,7 @@ fn handler(config: &Config, store: &Store, bus: &Bus, hub: &Hub, shutdown: &Shut
             policy,
         }),
         request_id_retention: config.janitor.request_id_retention,
-        answer_budget: config.server.max_message_bytes() / 2,
+        answer_budget: (config.server.max_message_bytes() / 2).min(MAX_ANSWER),
         watches: Arc::new(Semaphore::new(config.limits.max_watches)),
         shutdown: shutdown.clone(),
     }
@@ -331,7 +353,7 @@ mod tests {
         let config = with("").unwrap();
         assert_eq!(
             (config.limits.max_urls, config.dispatch.queue_depth, config.settle.batch),
-            (10_000, 256, 256)
+            (100_000, 256, 256)
         );
         let longest = Duration::from_secs(300);
         assert!(config.reconcile.dispatch_timeout > longest, "a page may take {longest:?}");

@@ -5,11 +5,12 @@ mod fetch;
 use std::{collections::BTreeMap, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
-use domain::{Lane, PageUrl, Priority, Scope, follow::Follow};
+use domain::{JobId, Lane, PageUrl, Priority, Scope, follow::Follow};
 use serde::{Deserialize, Serialize};
 
-use crate::event::EventType;
 pub(crate) use fetch::Fetch;
+
+use crate::{event::EventType, job::Job};
 
 /// URLs that a job shows of itself.
 pub(crate) const FIRST_URLS: usize = 10;
@@ -151,14 +152,25 @@ pub(crate) struct Submission {
     pub(crate) wait: Duration,
     /// What the caller's credential must allow beside creating jobs.
     pub(crate) scopes: Vec<Scope>,
+    /// How long the job may take.
+    pub(crate) max_duration: Option<Duration>,
+    /// The job whose failed pages are tried again.
+    pub(crate) retry_of: Option<JobId>,
 }
 
 impl Submission {
+    /// Makes it a job that tries the failed pages of an ended one again.
+    #[must_use]
+    pub(crate) fn again(self, job: &Job) -> Self {
+        let (webhook, labels) = (job.webhook.clone(), job.labels.clone());
+        Self { webhook, labels, priority: job.priority, interactive: false, retry_of: Some(job.id), ..self }
+    }
+
     /// Tells one request from another: BLAKE3 of everything that shapes the job. Waiting does not.
     pub(crate) fn hash(&self) -> [u8; 32] {
         let urls: Vec<&str> = self.urls.iter().map(|(url, _)| url.as_str()).collect();
         let priority = if self.interactive { Priority::Normal } else { self.priority };
-        let canonical = (urls, &self.spec, &self.webhook, &self.labels, priority.as_str());
+        let canonical = (urls, &self.spec, &self.webhook, &self.labels, priority.as_str(), self.max_duration);
         let text = serde_json::to_vec(&canonical).unwrap_or_default();
         blake3::hash(&text).into()
     }

@@ -3,6 +3,8 @@
 //! Promises: every change of the ledger is one transaction that holds the lock of its jobs before it touches their pages,
 //! so that sums, pages and events never disagree; what a caller reads is limited to its tenant.
 
+mod audit;
+mod control;
 mod discover;
 mod dispatch;
 mod frontier;
@@ -22,10 +24,8 @@ mod tests;
 
 use std::sync::Arc;
 
-use domain::{JobId, TenantId};
 use sea_orm::{DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, prelude::*};
 use store::Db;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{error::Error, host::Paces, job::Job};
@@ -35,6 +35,7 @@ pub(crate) use frontier::Turns;
 pub(crate) use hosts::Due;
 pub(crate) use log::Entry;
 pub(crate) use settle::{SettleRules, Settled};
+pub(crate) use submit::{Accepted, Prepared};
 pub(crate) use sweep::Ages;
 
 /// The database. Clones share it.
@@ -64,28 +65,6 @@ impl Store {
     /// Closes the connections.
     pub(crate) async fn close(&self) {
         self.db.close().await;
-    }
-
-    /// Cancels a job with every page that has no verdict. Returns the job, and whether this call cancelled it.
-    pub(crate) async fn cancel(
-        &self,
-        tenant: TenantId,
-        id: JobId,
-        now: OffsetDateTime,
-    ) -> Result<(Job, bool), Error> {
-        self.db
-            .write(async |txn| {
-                let mut job = lock(txn, &[id.0]).await?.pop().ok_or(Error::NotFound(id))?;
-                if job.tenant != tenant {
-                    return Err(Error::NotFound(id));
-                }
-                let Some(event) = job.cancel(now)? else { return Ok((job, false)) };
-                settle::cancel_pages(txn, id, now).await?;
-                settle::save(txn, &[&job]).await?;
-                log::append(txn, vec![event]).await?;
-                Ok((job, true))
-            })
-            .await
     }
 }
 

@@ -23,10 +23,10 @@ use time::OffsetDateTime;
 use tonic::Status;
 
 pub(crate) use host::{host, host_key};
-pub(crate) use list::{list_jobs, list_pages, page_size};
+pub(crate) use list::{JobFilter, list_jobs, list_pages, page_size};
 pub(crate) use queue::{encode_task, read_outcome};
 pub(crate) use reply::{Headers, config, entry, event, fit, job, page};
-pub(crate) use submission::{Rules, submission};
+pub(crate) use submission::{Rules, priority, request_id, submission};
 
 /// The longest wait of one call.
 const MAX_WAIT: Duration = Duration::from_secs(60);

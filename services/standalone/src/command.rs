@@ -13,6 +13,7 @@ mod extract;
 mod output;
 mod progress;
 mod up;
+mod verify;
 
 /// Time of one export of traces; what a slow collector does not take in time is dropped.
 const OTLP_TIMEOUT: Duration = Duration::from_secs(3);
@@ -46,6 +47,8 @@ enum Command {
     Extract(extract::ExtractArgs),
     /// Says what is installed, what is missing, and how to get it.
     Doctor,
+    /// Checks the ledger of every job: sums, pages and events must agree. Exit code 1 if they do not.
+    Verify(verify::VerifyArgs),
     /// Writes a configuration file and a certificate for each service, to run them as processes of their own.
     Plan(PlanArgs),
 }
@@ -185,6 +188,7 @@ async fn run(cli: Cli) -> ExitCode {
         Command::Crawl(args) => crawl::run(args).await,
         Command::Extract(args) => extract::run(args).await,
         Command::Doctor => doctor::run().await,
+        Command::Verify(args) => verify::run(args).await,
         Command::Plan(args) => plan(&args),
     };
     telemetry.flush().await;

@@ -50,7 +50,7 @@ fn crawl4ai(event: &JobEvent, job: &Job) -> Value {
         State::Succeeded => ("completed", None),
         State::Cancelled => ("failed", Some("cancelled".to_owned())),
         State::Failed => ("failed", Some(verdicts_text(job))),
-        State::Unspecified | State::Queued | State::Running => ("processing", None),
+        State::Unspecified | State::Queued | State::Running | State::Paused => ("processing", None),
     };
     let mut body = json!({
         "task_id": format!("crawl_{id}"),

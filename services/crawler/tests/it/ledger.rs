@@ -72,6 +72,18 @@ impl JobService for Ledger {
     async fn list_pages(&self, _: Request<job::ListPagesRequest>) -> Reply<job::ListPagesResponse> {
         not_here()
     }
+    async fn pause_job(&self, _: Request<job::PauseJobRequest>) -> Reply<job::Job> {
+        not_here()
+    }
+    async fn resume_job(&self, _: Request<job::ResumeJobRequest>) -> Reply<job::Job> {
+        not_here()
+    }
+    async fn retry_failed_pages(&self, _: Request<job::RetryFailedPagesRequest>) -> Reply<job::Job> {
+        not_here()
+    }
+    async fn set_job_priority(&self, _: Request<job::SetJobPriorityRequest>) -> Reply<job::Job> {
+        not_here()
+    }
     async fn get_host(&self, _: Request<job::GetHostRequest>) -> Reply<job::Host> {
         not_here()
     }

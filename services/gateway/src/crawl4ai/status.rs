@@ -55,7 +55,7 @@ pub(super) async fn show(
     answer.insert("url".to_owned(), json!(json!(job.urls).to_string()));
     answer.insert("_links".to_owned(), json!({"self": {"href": path}, "refresh": {"href": path}}));
     let status = match job.state() {
-        State::Unspecified | State::Queued | State::Running => "processing",
+        State::Unspecified | State::Queued | State::Running | State::Paused => "processing",
         State::Succeeded => {
             answer.insert("result".to_owned(), reader.result(id, &job).await?);
             "completed"

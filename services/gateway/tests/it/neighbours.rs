@@ -157,6 +157,26 @@ impl job::job_service_server::JobService for Neighbours {
         refused(Code::FailedPrecondition, "JOB_FINISHED")
     }
 
+    async fn pause_job(&self, request: Request<job::PauseJobRequest>) -> Reply<job::Job> {
+        self.note(&request)?;
+        refused(Code::FailedPrecondition, "JOB_FINISHED")
+    }
+
+    async fn resume_job(&self, request: Request<job::ResumeJobRequest>) -> Reply<job::Job> {
+        self.note(&request)?;
+        refused(Code::FailedPrecondition, "JOB_FINISHED")
+    }
+
+    async fn retry_failed_pages(&self, request: Request<job::RetryFailedPagesRequest>) -> Reply<job::Job> {
+        self.note(&request)?;
+        refused(Code::FailedPrecondition, "JOB_FINISHED")
+    }
+
+    async fn set_job_priority(&self, request: Request<job::SetJobPriorityRequest>) -> Reply<job::Job> {
+        self.note(&request)?;
+        refused(Code::FailedPrecondition, "JOB_FINISHED")
+    }
+
     async fn get_host(&self, request: Request<job::GetHostRequest>) -> Reply<job::Host> {
         self.note(&request)?;
         refused(Code::NotFound, "HOST_NOT_FOUND")

@@ -28,6 +28,8 @@ fn job() -> Job {
         start_time: None,
         end_time: None,
         progress_time: None,
+        deadline: None,
+        retry_of: None,
     }
 }
 
@@ -116,6 +118,10 @@ enum Step {
     GiveBack,
     Advance,
     Cancel,
+    Pause,
+    Resume,
+    RetryFailed,
+    Expire,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -128,6 +134,10 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::GiveBack),
         4 => Just(Step::Advance),
         1 => Just(Step::Cancel),
+        1 => Just(Step::Pause),
+        1 => Just(Step::Resume),
+        1 => Just(Step::RetryFailed),
+        1 => Just(Step::Expire),
     ]
 }
 
@@ -136,7 +146,11 @@ fn apply(job: &mut Job, step: &Step, now: OffsetDateTime) -> Vec<Event> {
     match step {
         Step::Dispatch(pages) => {
             let pages = (*pages).min(job.counts.pending);
-            if pages > 0 { job.dispatch(pages, now).into_iter().collect() } else { Vec::new() }
+            if pages > 0 && job.state != State::Paused {
+                job.dispatch(pages, now).into_iter().collect()
+            } else {
+                Vec::new()
+            }
         }
         Step::Outcome(kind, verdict) if job.counts.running > 0 => {
             let mut record = Record {
@@ -159,6 +173,22 @@ fn apply(job: &mut Job, step: &Step, now: OffsetDateTime) -> Vec<Event> {
         }
         Step::Advance => job.advance(now, Duration::ZERO).into_iter().collect(),
         Step::Cancel => job.cancel(now).ok().flatten().into_iter().collect(),
+        Step::Pause => job.pause(now).ok().flatten().into_iter().collect(),
+        Step::Resume => job.resume(now).ok().flatten().into_iter().collect(),
+        Step::RetryFailed => {
+            let failed = |verdict: &&Verdict| verdict.outcome() == domain::Outcome::Failed;
+            for verdict in Verdict::ALL.iter().filter(failed) {
+                let pages = job.verdicts.get(verdict.as_str()).copied().unwrap_or_default();
+                if pages > 0 && !job.state.terminal() {
+                    job.retry(*verdict, pages);
+                }
+            }
+            Vec::new()
+        }
+        Step::Expire => {
+            job.deadline = Some(now);
+            job.expire(now).into_iter().collect()
+        }
         Step::Outcome(..) | Step::GiveBack => Vec::new(),
     }
 }

@@ -7,12 +7,12 @@ use sea_orm::{DatabaseTransaction, QueryResult};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Store, hosts, lock, log, row, settle, sql};
+use super::{Store, control, hosts, lock, log, row, settle, sql};
 use crate::{
     discovery::Kind,
     error::Error,
     host::{Admission, Paces},
-    job::Job,
+    job::{Job, State},
 };
 
 /// A page that may be dispatched, if its host is due.
@@ -102,8 +102,9 @@ impl Store {
 
     /// When the next back-off ends, and None if no page waits for one.
     pub(crate) async fn next_due(&self) -> Result<Option<OffsetDateTime>, Error> {
-        let text = "SELECT due_time FROM page WHERE state = 'pending' AND due_time IS NOT NULL ORDER BY due_time LIMIT 1";
-        let rows = sql::query(self.db.read(), text, vec![]).await?;
+        let text = "SELECT due_time FROM page WHERE state = 'pending' AND due_time IS NOT NULL AND due_time < $1 \
+                    ORDER BY due_time LIMIT 1";
+        let rows = sql::query(self.db.read(), text, vec![control::HELD.into()]).await?;
         let due: Option<i64> = rows.first().map(|row| row.try_get_by_index(0)).transpose()?;
         Ok(due.map(sql::time))
     }
@@ -178,7 +179,10 @@ async fn dispatch(
     let mut jobs: BTreeMap<Uuid, Job> =
         lock(txn, &ids).await?.into_iter().map(|job| (job.id.0, job)).collect();
     let mut turn = Turn::default();
-    let admitted = admit(txn, picked, paces, now, &mut turn).await?;
+    let paused = |page: &Picked| jobs.get(&page.job.0).is_some_and(|job| job.state == State::Paused);
+    let (held, picked): (Vec<&Picked>, Vec<&Picked>) = picked.iter().partition(|page| paused(page));
+    control::hold(txn, &held, now).await?;
+    let admitted = admit(txn, &picked, paces, now, &mut turn).await?;
     let mut marked = mark(txn, &admitted, &jobs, now).await?;
     let emptied: Vec<&str> =
         admitted.iter().filter(|page| page.parked).map(|page| page.host.as_str()).collect();
@@ -203,7 +207,7 @@ async fn dispatch(
 /// Asks the host of each page. Returns the pages that may start; the others wait for their host from now on.
 async fn admit<'a>(
     txn: &DatabaseTransaction,
-    picked: &'a [Picked],
+    picked: &[&'a Picked],
     paces: &Paces,
     now: OffsetDateTime,
     turn: &mut Turn,
@@ -212,7 +216,7 @@ async fn admit<'a>(
     let mut hosts = before.clone();
     let mut running = hosts::running(txn).await?;
     let (mut admitted, mut parked) = (Vec::with_capacity(picked.len()), Vec::new());
-    for page in picked {
+    for &page in picked {
         let Some(host) = hosts.get_mut(&page.host) else { continue };
         let running = running.entry(page.host.clone()).or_default();
         match host.admit(*running, now, paces.of(&page.host)) {

@@ -6,6 +6,7 @@
 
 #![expect(elided_lifetimes_in_paths, reason = "the trait of sea-orm-migration is written so")]
 
+mod control;
 mod deep_crawl;
 mod hosts;
 
@@ -16,7 +17,12 @@ pub(super) struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(Initial), Box::new(hosts::Hosts), Box::new(deep_crawl::DeepCrawl)]
+        vec![
+            Box::new(Initial),
+            Box::new(hosts::Hosts),
+            Box::new(deep_crawl::DeepCrawl),
+            Box::new(control::Control),
+        ]
     }
 }
 

@@ -1,16 +1,22 @@
 //! What callers read: a tenant's jobs and their pages.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use domain::{JobId, TenantId, Verdict};
 use sea_orm::{EntityTrait, QueryFilter, QueryOrder, QuerySelect, prelude::*};
+use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::{Store, row, sql};
 use crate::{
     error::Error,
     job::{Job, State},
     page::{self, Page},
+    wire::JobFilter,
 };
+
+/// Ids are made by another clock than times, a moment later.
+const CLOCKS: Duration = Duration::from_secs(60);
 
 impl Store {
     /// A job of a tenant.
@@ -29,12 +35,24 @@ impl Store {
     pub(crate) async fn jobs(
         &self,
         tenant: TenantId,
-        state: Option<State>,
+        filter: JobFilter,
         after: Option<JobId>,
         limit: u64,
     ) -> Result<Vec<Job>, Error> {
         let mut query = row::job::Entity::find().filter(row::job::Column::Tenant.eq(tenant.0));
-        if let Some(state) = state {
+        if let Some((name, value)) = &filter.label {
+            let ids = self.labelled(tenant, (name, value), &filter, after, limit).await?;
+            query = query.filter(row::job::Column::Id.is_in(ids));
+        }
+        if let Some(from) = filter.from {
+            query = query.filter(row::job::Column::CreateTime.gte(sql::micros(from)));
+            query = query.filter(row::job::Column::Id.gte(id_at(from - CLOCKS)));
+        }
+        if let Some(before) = filter.before {
+            query = query.filter(row::job::Column::CreateTime.lt(sql::micros(before)));
+            query = query.filter(row::job::Column::Id.lt(id_at(before + CLOCKS)));
+        }
+        if let Some(state) = filter.state {
             query = query.filter(row::job::Column::State.eq(state.as_str()));
         }
         if let Some(after) = after {
@@ -43,6 +61,33 @@ impl Store {
         // Ids are in the order of creation.
         let rows = query.order_by_desc(row::job::Column::Id).limit(limit).all(self.db.read()).await?;
         rows.into_iter().map(Job::try_from).collect()
+    }
+
+    /// The ids of the first jobs with a label that the rest of a filter lets through, newest first.
+    async fn labelled(
+        &self,
+        tenant: TenantId,
+        (name, value): (&str, &str),
+        filter: &JobFilter,
+        after: Option<JobId>,
+        limit: u64,
+    ) -> Result<Vec<Uuid>, Error> {
+        let text = "SELECT l.job_id FROM label l JOIN job j ON j.id = l.job_id \
+                    WHERE l.tenant = $1 AND l.name = $2 AND l.value = $3 AND l.job_id < $4 \
+                    AND j.create_time >= $5 AND j.create_time < $6 AND (j.state = $7 OR $7 = '') \
+                    ORDER BY l.job_id DESC LIMIT $8";
+        let values = vec![
+            tenant.0.into(),
+            name.into(),
+            value.into(),
+            after.map_or(Uuid::max(), |after| after.0).into(),
+            filter.from.map_or(i64::MIN, sql::micros).into(),
+            filter.before.map_or(i64::MAX, sql::micros).into(),
+            filter.state.map_or("", State::as_str).into(),
+            i64::try_from(limit).unwrap_or(i64::MAX).into(),
+        ];
+        let rows = sql::query(self.db.read(), text, values).await?;
+        rows.iter().map(|row| Ok(row.try_get_by_index(0)?)).collect()
     }
 
     /// The ledger of a job in the order of its URLs, after the position `after`.
@@ -85,4 +130,10 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// The least id that was made at a time (UUID version 7).
+fn id_at(time: OffsetDateTime) -> Uuid {
+    let millis = u64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
+    Uuid::from_u128(u128::from(millis) << 80)
 }

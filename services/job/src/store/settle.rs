@@ -340,15 +340,18 @@ fn job_values(job: &Job) -> [Value; 15] {
     ]
 }
 
-/// Gives every page of a job that has no verdict the verdict `cancelled`.
-pub(super) async fn cancel_pages(
+/// Gives every page of a job that has no verdict this one. An empty `detail` leaves theirs.
+pub(super) async fn end_pages(
     txn: &DatabaseTransaction,
     job: JobId,
+    verdict: Verdict,
+    detail: &str,
     now: OffsetDateTime,
 ) -> Result<(), Error> {
-    let text = "UPDATE page SET state = 'done', verdict = 'cancelled', due_time = NULL, end_time = $1 \
-                WHERE job_id = $2 AND state <> 'done'";
-    sql::execute(txn, text, vec![sql::micros(now).into(), job.0.into()]).await?;
+    let text = "UPDATE page SET state = 'done', verdict = $1, detail = CASE WHEN $2 = '' THEN detail ELSE $2 END, \
+                due_time = NULL, host_since = NULL, end_time = $3 WHERE job_id = $4 AND state <> 'done'";
+    let values = vec![verdict.as_str().into(), detail.into(), sql::micros(now).into(), job.0.into()];
+    sql::execute(txn, text, values).await?;
     Ok(())
 }
 

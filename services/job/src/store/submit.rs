@@ -5,12 +5,13 @@ use std::{collections::HashMap, time::Duration};
 use domain::{JobId, Lane, PageId, PageUrl, TenantId, Verdict, follow::Sitemaps, id::page_name};
 use sea_orm::{DatabaseTransaction, EntityTrait, QueryFilter, Set, prelude::*};
 use time::OffsetDateTime;
+use tracing::debug;
 
 use super::{Store, log, row, sql};
 use crate::{
     discovery::{Discovered, Kind},
     error::Error,
-    event::EventType,
+    event::{Event, EventType},
     job::{Counts, Job, State, Verdicts},
     page,
     spec::{FIRST_URLS, Submission},
@@ -21,50 +22,150 @@ pub(super) const INSERT: usize = 500;
 /// Two calls with one request id race at most once; more is a fault.
 const RACES: usize = 3;
 
-impl Store {
-    /// Accepts a submission. Returns the job, and whether it is new: a request id that was used within `memory` returns the
-    /// first job, or fails if it was used for another request.
-    pub(crate) async fn submit(
-        &self,
+/// A submission that only needs to be written.
+#[derive(Debug, Clone)]
+pub(crate) struct Prepared {
+    job: Job,
+    pages: Vec<row::page::ActiveModel>,
+    created: Event,
+    /// Its request id and the hash of what it asks for.
+    request: Option<(String, [u8; 32])>,
+    now: OffsetDateTime,
+    memory: Duration,
+}
+
+/// The job of a submission, and whether it is new.
+pub(crate) type Accepted = Result<(Job, bool), Error>;
+
+impl Prepared {
+    /// Makes the rows of a submission. A request id that was used within `memory` will return the first job.
+    pub(crate) fn new(
         tenant: TenantId,
         submission: &Submission,
         traceparent: Option<String>,
         now: OffsetDateTime,
         memory: Duration,
-    ) -> Result<(Job, bool), Error> {
+    ) -> Self {
         let mut job = new_job(tenant, submission, traceparent, now);
         let pages = ledger(&mut job, submission, now);
         let created = job.record(EventType::Created, now);
-        let request = submission.request_id.as_deref().map(|id| (id, submission.hash()));
+        let request = submission.request_id.clone().map(|id| (id, submission.hash()));
+        Self { job, pages, created, request, now, memory }
+    }
+
+    /// Pages of the job.
+    pub(crate) fn pages(&self) -> usize {
+        self.pages.len()
+    }
+}
+
+impl Store {
+    /// Accepts one submission: [`Store::submit_all`] for tests and for large ones.
+    pub(crate) async fn submit(&self, prepared: &Prepared) -> Accepted {
         for race in 1.. {
-            let result = self
-                .db
-                .write(async |txn| {
-                    if let Some((id, hash)) = request
-                        && let Some(first) = first_of(txn, tenant, id, hash, now, memory).await?
-                    {
-                        return Ok((first, false));
-                    }
-                    row::job::Entity::insert(row::job::insert(&job, request))
-                        .exec_without_returning(txn)
-                        .await?;
-                    for rows in pages.chunks(INSERT) {
-                        row::page::Entity::insert_many(rows.iter().cloned())
-                            .exec_without_returning(txn)
-                            .await?;
-                    }
-                    log::append(txn, vec![created.clone()]).await?;
-                    Ok((job.clone(), true))
-                })
-                .await;
+            let one = std::slice::from_ref(prepared);
+            let result = self.db.write(async |txn| accept(txn, one).await).await;
             match result {
+                Ok(mut accepted) => return accepted.pop().unwrap_or(Err(Error::NotFound(prepared.job.id))),
                 // Another call with this request id committed first: its job is there now.
                 Err(Error::Store(error)) if race < RACES && store::is_unique_violation(&error) => {}
-                result => return result,
+                Err(error) => return Err(error),
             }
         }
         unreachable!("the loop ends with its last race")
     }
+
+    /// Accepts submissions in one transaction; the answers are in their order. A request id that was used before returns the
+    /// first job, or fails if it was used for another request. What fails in the database is tried on its own, so that no
+    /// submission fails because of another.
+    pub(crate) async fn submit_all(&self, group: &[Prepared]) -> Vec<Accepted> {
+        if group.len() > 1 {
+            match self.db.write(async |txn| accept(txn, group).await).await {
+                Ok(accepted) => return accepted,
+                Err(error) if error.unavailable() => {
+                    // Each on its own would wait in vain as long.
+                    return group.iter().map(|_| Err(Error::away())).collect();
+                }
+                Err(error) => debug!(%error, jobs = group.len(), "submissions are written one by one"),
+            }
+        }
+        let mut accepted = Vec::with_capacity(group.len());
+        for prepared in group {
+            accepted.push(self.submit(prepared).await);
+        }
+        accepted
+    }
+}
+
+async fn accept(txn: &DatabaseTransaction, group: &[Prepared]) -> Result<Vec<Accepted>, Error> {
+    let mut accepted = Vec::with_capacity(group.len());
+    let mut new: Vec<&Prepared> = Vec::with_capacity(group.len());
+    for prepared in group {
+        match earlier(txn, prepared, &new).await {
+            Ok(None) => {
+                new.push(prepared);
+                accepted.push(Ok((prepared.job.clone(), true)));
+            }
+            Ok(Some(first)) => accepted.push(Ok((first, false))),
+            Err(error @ Error::RequestIdReused(_)) => accepted.push(Err(error)),
+            Err(error) => return Err(error),
+        }
+    }
+    let jobs: Vec<_> = new
+        .iter()
+        .map(|new| row::job::insert(&new.job, new.request.as_ref().map(|(id, hash)| (id.as_str(), *hash))))
+        .collect();
+    for piece in sql::pieces(&jobs) {
+        row::job::Entity::insert_many(piece.iter().cloned()).exec_without_returning(txn).await?;
+    }
+    let pages: Vec<_> = new.iter().flat_map(|new| &new.pages).collect();
+    for piece in sql::pieces(&pages) {
+        let rows = piece.iter().map(|row| (*row).clone());
+        row::page::Entity::insert_many(rows).exec_without_returning(txn).await?;
+    }
+    save_labels(txn, &new).await?;
+    log::append(txn, new.iter().map(|new| new.created.clone()).collect()).await?;
+    Ok(accepted)
+}
+
+/// The job of an earlier call with the same request id, be it of this group.
+async fn earlier(
+    txn: &DatabaseTransaction,
+    prepared: &Prepared,
+    group: &[&Prepared],
+) -> Result<Option<Job>, Error> {
+    let Some((id, hash)) = &prepared.request else { return Ok(None) };
+    let tenant = prepared.job.tenant;
+    let same = |other: &&&Prepared| {
+        other.job.tenant == tenant && other.request.as_ref().is_some_and(|(other, _)| other == id)
+    };
+    if let Some(first) = group.iter().find(same) {
+        let asked_the_same = first.request.as_ref().is_some_and(|(_, other)| other == hash);
+        return if asked_the_same {
+            Ok(Some(first.job.clone()))
+        } else {
+            Err(Error::RequestIdReused(first.job.id))
+        };
+    }
+    first_of(txn, tenant, id, *hash, prepared.now, prepared.memory).await
+}
+
+async fn save_labels(txn: &DatabaseTransaction, new: &[&Prepared]) -> Result<(), Error> {
+    let labels: Vec<(&Job, &String, &String)> = new
+        .iter()
+        .flat_map(|new| new.job.labels.iter().map(|(name, value)| (&new.job, name, value)))
+        .collect();
+    for piece in sql::pieces(&labels) {
+        let text = format!(
+            "INSERT INTO label (job_id, tenant, name, value) VALUES {}",
+            sql::rows(1, piece.len(), 4)
+        );
+        let row = |(job, name, value): &(&Job, &String, &String)| {
+            [job.id.0.into(), job.tenant.0.into(), (*name).clone().into(), (*value).clone().into()]
+        };
+        sql::execute(txn, &text, piece.iter().flat_map(row).collect()).await?;
+    }
+    Ok(())
 }
 
 fn new_job(
@@ -92,6 +193,8 @@ fn new_job(
         start_time: None,
         end_time: None,
         progress_time: None,
+        deadline: submission.max_duration.map(|time| now + time),
+        retry_of: submission.retry_of,
     }
 }
 

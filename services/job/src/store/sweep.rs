@@ -54,6 +54,7 @@ impl Store {
             "DELETE FROM page_claim WHERE job_id = $1 AND claim IN (SELECT claim FROM page_claim WHERE job_id = $1 LIMIT $2)",
             "DELETE FROM page_print WHERE id IN (SELECT id FROM page_print WHERE job_id = $1 LIMIT $2)",
             "DELETE FROM page WHERE id IN (SELECT id FROM page WHERE job_id = $1 LIMIT $2)",
+            "DELETE FROM label WHERE job_id = $1 AND name IN (SELECT name FROM label WHERE job_id = $1 LIMIT $2)",
             "DELETE FROM event WHERE cursor IN (SELECT cursor FROM event WHERE job_id = $1 LIMIT $2)",
         ];
         for part in parts {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{AddressPolicy, Lane};
+use domain::{AddressPolicy, JobId, Lane, TenantId};
 
 use super::*;
 use crate::{
@@ -39,7 +39,7 @@ async fn submit(store: &Store, tenant: TenantId, pages: usize) -> Job {
     let request = api::job::v1::CreateCrawlJobRequest { urls, ..Default::default() };
     let rules = wire::Rules { max_urls: 100_000, max_pages: 100_000, policy: AddressPolicy::default() };
     let submission = wire::submission(request, &rules).unwrap();
-    store.submit(tenant, &submission, None, mesh::clock::now(), DAY).await.unwrap().0
+    store.submit(&Prepared::new(tenant, &submission, None, mesh::clock::now(), DAY)).await.unwrap().0
 }
 
 pub(super) fn rules(retry: &page::Retry) -> SettleRules<'_> {
@@ -155,5 +155,96 @@ async fn large_jobs_are_settled_in_large_batches() {
         let job = store.any_job(job.id).await.unwrap();
         assert_eq!((job.counts.succeeded, job.state), (5000, crate::job::State::Succeeded));
         assert!(store.recount(&[job.id], 0).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn submissions_of_one_transaction_do_not_harm_each_other() {
+    for store in stores().await {
+        let (tenant, now) = (TenantId::new(), mesh::clock::now());
+        let prepared = |request_id: &str, url: &str| {
+            let request = api::job::v1::CreateCrawlJobRequest {
+                urls: vec![url.to_owned()],
+                request_id: request_id.to_owned(),
+                labels: [("of".to_owned(), url.to_owned())].into(),
+                ..Default::default()
+            };
+            let rules = wire::Rules { max_urls: 10, max_pages: 10, policy: AddressPolicy::default() };
+            Prepared::new(tenant, &wire::submission(request, &rules).unwrap(), None, now, DAY)
+        };
+        let first = store.submit(&prepared("before", "https://example.com/1")).await.unwrap().0;
+        let group = [
+            prepared("", "https://example.com/2"),
+            prepared("before", "https://example.com/1"),
+            prepared("before", "https://example.com/other"),
+            prepared("twice", "https://example.com/3"),
+            prepared("twice", "https://example.com/3"),
+            prepared("twice", "https://example.com/4"),
+        ];
+        let accepted = store.submit_all(&group).await;
+        let new: Vec<Option<bool>> =
+            accepted.iter().map(|accepted| accepted.as_ref().ok().map(|(_, new)| *new)).collect();
+        assert_eq!(new, [Some(true), Some(false), None, Some(true), Some(false), None]);
+        assert_eq!(accepted[1].as_ref().unwrap().0.id, first.id);
+        assert_eq!(accepted[4].as_ref().unwrap().0.id, accepted[3].as_ref().unwrap().0.id);
+        for refused in [&accepted[2], &accepted[5]] {
+            assert!(matches!(refused, Err(Error::RequestIdReused(_))), "{refused:?}");
+        }
+        // One that the database refuses: the same job twice. The others are written all the same.
+        let again = [group[0].clone(), prepared("", "https://example.com/5")];
+        let accepted = store.submit_all(&again).await;
+        assert!(accepted[0].is_err() && accepted[1].is_ok(), "{accepted:?}");
+        let jobs = store.jobs(tenant, wire::JobFilter::default(), None, 10).await.unwrap();
+        assert_eq!(jobs.len(), 4);
+        let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
+        assert!(store.recount(&ids, 100).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn twenty_thousand_pages_are_accepted_at_once() {
+    for store in stores().await {
+        let begun = std::time::Instant::now();
+        let job = submit(&store, TenantId::new(), 20_000).await;
+        eprintln!("{:?}: 20 000 pages accepted in {:?}", store.db.backend(), begun.elapsed());
+        assert_eq!(job.counts.pending, 20_000);
+        assert!(store.recount(&[job.id], i64::MAX).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn an_audit_finds_what_does_not_agree() {
+    for store in stores().await {
+        let (tenant, now) = (TenantId::new(), mesh::clock::now());
+        let (good, bad) = (submit(&store, tenant, 2).await, submit(&store, tenant, 3).await);
+        for job in [&good, &bad] {
+            store.cancel(tenant, job.id, now).await.unwrap();
+        }
+        let clean = store.audit(None, 10).await.unwrap();
+        assert_eq!((clean.jobs, clean.pages, clean.problems.len()), (2, 5, 0), "{clean:?}");
+        assert_eq!(store.audit(None, 1).await.unwrap().last, Some(good.id));
+        assert!(store.audit(Some(bad.id), 10).await.unwrap().last.is_none());
+        for (tampering, repair) in [
+            (
+                "UPDATE job SET succeeded = succeeded + 1, found = found + 1",
+                "UPDATE job SET succeeded = succeeded - 1, found = found - 1",
+            ),
+            (
+                "UPDATE event SET type = 'job.succeeded' WHERE sequence = 1",
+                "UPDATE event SET type = 'job.created' WHERE sequence = 1",
+            ),
+            (
+                "UPDATE event SET sequence = 7 WHERE sequence = 2",
+                "UPDATE event SET sequence = 2 WHERE sequence = 7",
+            ),
+            ("UPDATE job SET state = 'running'", "UPDATE job SET state = 'cancelled'"),
+        ] {
+            tamper(&store, tampering).await;
+            let found = store.audit(Some(good.id), 10).await.unwrap();
+            assert_eq!(found.problems.len(), 1, "{tampering}: {found:?}");
+            assert!(found.problems[0].contains(&bad.id.name()), "{found:?}");
+            tamper(&store, repair).await;
+        }
+        assert!(store.audit(None, 10).await.unwrap().problems.is_empty());
     }
 }

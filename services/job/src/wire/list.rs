@@ -2,9 +2,10 @@
 
 use api::job::v1::{self as pb, job, page};
 use domain::{JobId, TenantId, Verdict, page_token};
+use time::OffsetDateTime;
 use tonic::Status;
 
-use super::{job_id, violation};
+use super::{job_id, read_timestamp, violation};
 use crate::{job::State, page as ledger};
 
 const DEFAULT_JOBS: usize = 50;
@@ -32,6 +33,19 @@ impl<C: ToString, F> List<C, F> {
     }
 }
 
+/// Which jobs are listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct JobFilter {
+    /// In this state.
+    pub(crate) state: Option<State>,
+    /// With this label and value.
+    pub(crate) label: Option<(String, String)>,
+    /// Accepted at this time or later.
+    pub(crate) from: Option<OffsetDateTime>,
+    /// Accepted before this time.
+    pub(crate) before: Option<OffsetDateTime>,
+}
+
 /// Reads `page_size`: 0 is the default, too much is the maximum.
 pub(crate) fn page_size(size: i32, default: usize, max: usize) -> Result<usize, Status> {
     match usize::try_from(size) {
@@ -45,12 +59,20 @@ pub(crate) fn page_size(size: i32, default: usize, max: usize) -> Result<usize, 
 pub(crate) fn list_jobs(
     tenant: TenantId,
     request: &pb::ListJobsRequest,
-) -> Result<List<JobId, State>, Status> {
-    let filter = job_state(request.state)?;
+) -> Result<List<JobId, JobFilter>, Status> {
+    let filter = JobFilter {
+        state: job_state(request.state)?,
+        label: label(&request.label)?,
+        from: time("create_time_from", request.create_time_from)?,
+        before: time("create_time_before", request.create_time_before)?,
+    };
     let size = page_size(request.page_size, DEFAULT_JOBS, MAX_JOBS)?;
-    let name = format!("{tenant} jobs state={}", filter.map_or("", |state| state.as_str()));
+    let mut name = format!("{tenant} jobs state={}", filter.state.map_or("", |state| state.as_str()));
+    if filter != (JobFilter { state: filter.state, ..JobFilter::default() }) {
+        name += &format!(" label={:?} {:?} {:?}", filter.label, filter.from, filter.before);
+    }
     let after = cursor(&name, &request.page_token)?;
-    Ok(List { size, after, filter, name })
+    Ok(List { size, after, filter: Some(filter), name })
 }
 
 /// Which pages are listed: those with this verdict, those in this state.
@@ -73,6 +95,26 @@ pub(crate) fn list_pages(
     Ok((job, List { size, after, filter: Some((verdict, state)), name }))
 }
 
+/// Reads `key=value`; the first `=` ends the key.
+fn label(text: &str) -> Result<Option<(String, String)>, Status> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() && !text.contains('\0') => {
+            Ok(Some((key.to_owned(), value.to_owned())))
+        }
+        _ => Err(violation("label", "INVALID_LABEL", "is not key=value")),
+    }
+}
+
+fn time(field: &str, time: Option<prost_types::Timestamp>) -> Result<Option<OffsetDateTime>, Status> {
+    let read = |time| {
+        read_timestamp(time).ok_or_else(|| violation(field, "OUT_OF_RANGE", "is not a time that can be"))
+    };
+    time.map(read).transpose()
+}
+
 fn cursor<C: std::str::FromStr>(name: &str, token: &str) -> Result<Option<C>, Status> {
     let bad = || violation("page_token", "INVALID_PAGE_TOKEN", "is not a page token of this list");
     let Some(text) = page_token::decode(name, token).map_err(|_| bad())? else { return Ok(None) };
@@ -88,6 +130,7 @@ fn job_state(number: i32) -> Result<Option<State>, Status> {
         Ok(job::State::Succeeded) => Ok(Some(State::Succeeded)),
         Ok(job::State::Failed) => Ok(Some(State::Failed)),
         Ok(job::State::Cancelled) => Ok(Some(State::Cancelled)),
+        Ok(job::State::Paused) => Ok(Some(State::Paused)),
         Err(_) => Err(violation("state", "UNKNOWN_VALUE", "is not a known value")),
     }
 }

@@ -50,6 +50,8 @@ pub(crate) fn job(job: &Job, headers: Headers) -> pb::Job {
             dropped: job.discovered.dropped,
             sources: job.discovered.sources,
         }),
+        retry_of: job.retry_of.map(|job| job.name()).unwrap_or_default(),
+        deadline: job.deadline.map(timestamp),
     }
 }
 
@@ -196,6 +198,7 @@ fn state(state: State) -> pb::job::State {
         State::Succeeded => pb::job::State::Succeeded,
         State::Failed => pb::job::State::Failed,
         State::Cancelled => pb::job::State::Cancelled,
+        State::Paused => pb::job::State::Paused,
     }
 }
 

@@ -25,6 +25,7 @@ use crate::{
 const DAY: Duration = Duration::from_secs(86_400);
 const DEFAULT_PAGE_TIMEOUT: Duration = Duration::from_secs(60);
 const PAGE_TIMEOUT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+const MAX_DURATION: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30 * 86_400));
 const RESULT_TTL: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(30 * 86_400));
 const DEFAULT_ATTEMPTS: i32 = 3;
 const MAX_ATTEMPTS: i32 = 10;
@@ -66,13 +67,28 @@ pub(crate) fn submission(request: pb::CreateCrawlJobRequest, rules: &Rules) -> R
     let priority = read_priority(asked, &mut violations);
     let request_id = read_request_id(request.request_id, &mut violations);
     let wait = read_wait(request.wait, &mut violations);
+    let max_duration = request.max_duration.map(|duration| {
+        read_duration("max_duration", Some(duration), MAX_DURATION.1, MAX_DURATION, &mut violations)
+    });
     violations.into_result()?;
     if let Some(field) = refused {
         return Err(Error::TargetNotAllowed(field).into());
     }
     let interactive = asked == 0 && !wait.is_zero() && urls.len() <= INTERACTIVE;
     let priority = if interactive { Priority::High } else { priority };
-    Ok(Submission { urls, spec, webhook, labels, priority, interactive, request_id, wait, scopes })
+    Ok(Submission {
+        urls,
+        spec,
+        webhook,
+        labels,
+        priority,
+        interactive,
+        request_id,
+        wait,
+        scopes,
+        max_duration,
+        retry_of: None,
+    })
 }
 
 fn read_urls(
@@ -207,6 +223,24 @@ fn read_labels(labels: HashMap<String, String>, violations: &mut Violations) -> 
         }
     }
     labels
+}
+
+/// Reads a priority that must be named.
+pub(crate) fn priority(number: i32) -> Result<Priority, Status> {
+    let mut violations = Violations::new();
+    if number == 0 {
+        violations.add("priority", "REQUIRED", "is required");
+    }
+    let priority = read_priority(number, &mut violations);
+    violations.into_result()?;
+    Ok(priority)
+}
+
+/// Checks the request id of a call that may create a job.
+pub(crate) fn request_id(id: &str) -> Result<(), Status> {
+    let mut violations = Violations::new();
+    read_request_id(id.to_owned(), &mut violations);
+    violations.into_result()
 }
 
 fn read_priority(number: i32, violations: &mut Violations) -> Priority {

@@ -9,7 +9,12 @@ use crate::bench::{Bench, ok, on_both, reason, request, urls};
 async fn jobs(bench: &Bench, size: i32, state: State) -> Vec<String> {
     let (mut names, mut token) = (Vec::new(), String::new());
     loop {
-        let request = pb::ListJobsRequest { page_size: size, page_token: token, state: state.into() };
+        let request = pb::ListJobsRequest {
+            page_size: size,
+            page_token: token,
+            state: state.into(),
+            ..Default::default()
+        };
         let list = bench.client().list_jobs(bench.ask(request)).await.unwrap().into_inner();
         assert!(list.jobs.len() <= usize::try_from(size).unwrap());
         names.extend(list.jobs.into_iter().map(|job| job.name));

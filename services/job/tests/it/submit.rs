@@ -92,7 +92,7 @@ async fn bad_requests_are_refused_whole() {
         assert_eq!(fields.iter().map(|v| v.field.as_str()).collect::<Vec<_>>(), ["urls[1]", "priority"]);
 
         let mut many = with_id("");
-        many.urls = urls(10_001);
+        many.urls = urls(100_001);
         assert_eq!(reason(&create(many).await), "TOO_MANY_URLS");
         for forbidden in ["http://127.0.0.1/", "http://[::ffff:7f00:1]/", "http://job.svc.cluster.local/"] {
             let mut request = with_id("");

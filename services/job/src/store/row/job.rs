@@ -47,6 +47,8 @@ pub struct Model {
     pub progress_time: Option<i64>,
     #[sea_orm(column_type = "JsonBinary", nullable)]
     pub discovery: Option<Json>,
+    pub deadline: Option<i64>,
+    pub retry_of: Option<Uuid>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -85,6 +87,8 @@ impl TryFrom<Model> for Job {
             start_time: row.start_time.map(time),
             end_time: row.end_time.map(time),
             progress_time: row.progress_time.map(time),
+            deadline: row.deadline.map(time),
+            retry_of: row.retry_of.map(JobId),
         })
     }
 }
@@ -118,5 +122,7 @@ pub(in crate::store) fn insert(job: &Job, request: Option<(&str, [u8; 32])>) -> 
         end_time: Set(job.end_time.map(micros)),
         progress_time: Set(job.progress_time.map(micros)),
         discovery: Set(job.spec.follow.is_some().then(|| json(&job.discovered))),
+        deadline: Set(job.deadline.map(micros)),
+        retry_of: Set(job.retry_of.map(|job| job.0)),
     }
 }

@@ -8,7 +8,10 @@ use super::read;
 use crate::{
     error::Error,
     page::Page,
-    store::sql::{duration, time},
+    store::{
+        control::HELD,
+        sql::{duration, time},
+    },
 };
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
@@ -77,7 +80,7 @@ impl TryFrom<Model> for Page {
             lane_reason: row.lane_reason,
             attempts: row.attempts,
             infra_faults: row.infra_faults,
-            due_time: row.due_time.map(time),
+            due_time: row.due_time.filter(|due| *due != HELD).map(time),
             end_time: row.end_time.map(time),
             host_wait: duration(row.host_wait),
             host_since: row.host_since.map(time),

@@ -26,7 +26,7 @@ async fn submit_to(store: &Store, tenant: TenantId, host: &str, pages: usize) ->
     let request = api::job::v1::CreateCrawlJobRequest { urls, ..Default::default() };
     let rules = wire::Rules { max_urls: 100_000, max_pages: 100_000, policy: AddressPolicy::default() };
     let submission = wire::submission(request, &rules).unwrap();
-    store.submit(tenant, &submission, None, mesh::clock::now(), DAY).await.unwrap().0
+    store.submit(&Prepared::new(tenant, &submission, None, mesh::clock::now(), DAY)).await.unwrap().0
 }
 
 fn fetched(page: &Dispatched, answer: Answer) -> (page::Outcome, f64) {
