@@ -1,15 +1,28 @@
 //! Tells what this crawler can do and is doing.
 
+use std::time::Duration;
+
 use api::crawler::v1 as pb;
 use api::crawler::v1::crawler_service_server::CrawlerService;
 use domain::{Lane, Scope};
 use time::OffsetDateTime;
-use tonic::{Request, Response, Status};
+use tokio::time::Instant;
+use tonic::{Code, Request, Response, Status};
 use uuid::Uuid;
 
 use crate::browser::Availability;
+use crate::map::{self, Mapper};
 use crate::outcome::timestamp;
 use crate::worker::Worker;
+
+/// Longest time for a map, and how long before the caller's deadline it is told.
+const MAP_TIME: Duration = Duration::from_secs(25);
+const MARGIN: Duration = Duration::from_millis(500);
+
+/// Why no map is made now.
+#[derive(Debug, thiserror::Error)]
+#[error("this crawler makes as many maps as it may")]
+struct TooManyMaps;
 
 /// Answers `CrawlerService`.
 pub(crate) struct Handler {
@@ -23,6 +36,8 @@ pub(crate) struct Handler {
     pub(crate) browser: Worker,
     /// Whether the browser lane works.
     pub(crate) availability: Availability,
+    /// Makes maps.
+    pub(crate) mapper: Mapper,
 }
 
 #[tonic::async_trait]
@@ -42,6 +57,21 @@ impl CrawlerService for Handler {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         Ok(Response::new(pb::ListWorkersResponse { workers: vec![worker] }))
+    }
+
+    async fn map_site(
+        &self,
+        request: Request<pb::MapSiteRequest>,
+    ) -> Result<Response<pb::MapSiteResponse>, Status> {
+        let call = mesh::call(&request)?;
+        call.require(Scope::JobsWrite)?;
+        let deadline =
+            (Instant::now() + MAP_TIME).min(call.deadline.checked_sub(MARGIN).unwrap_or(call.deadline));
+        let plan = map::wire::plan(request.get_ref(), deadline)?;
+        match self.mapper.map(&plan).await {
+            Some(map) => Ok(Response::new(map::wire::reply(map))),
+            None => Err(mesh::refuse(Code::ResourceExhausted, "TOO_MANY_MAPS", &TooManyMaps)),
+        }
     }
 }
 

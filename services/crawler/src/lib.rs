@@ -13,6 +13,7 @@ mod extraction;
 mod fetch;
 mod handler;
 mod manners;
+mod map;
 mod metrics;
 mod outcome;
 mod page;
@@ -164,12 +165,9 @@ pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
     };
     let robots = egress::Robots::new(client.clone(), &config.robots);
     let crawler = Crawler::new(&config, &node, bus.clone(), availability.clone(), robots)?;
-    let http = crawler.lane(
-        Lane::Http,
-        Arc::new(Http(client)),
-        Availability::fixed(Ok(String::new())),
-        config.http.slots,
-    );
+    let fetch: Arc<dyn Fetch> = Arc::new(Http(client));
+    let mapper = map::Mapper::new(fetch.clone(), crawler.robots.clone(), crawler.extractor.clone());
+    let http = crawler.lane(Lane::Http, fetch, Availability::fixed(Ok(String::new())), config.http.slots);
     let browser: Arc<dyn Fetch> = match &pool {
         Ok(pool) => Arc::new(pool.clone()),
         Err(_) => Arc::new(NoBrowser),
@@ -184,6 +182,7 @@ pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
         http: http.clone(),
         browser: browser.clone(),
         availability,
+        mapper,
     };
     let server = mesh::Server::new(node, &config.server)
         .add(CrawlerServiceServer::new(handler))

@@ -20,7 +20,7 @@ use crate::task::Task;
 const MAX_NAMED: usize = 100;
 const MAX_ROBOTS_BYTES: usize = 500 * 1024;
 /// Depth of a sitemap, counted from the robots.txt file, that is not read: an index may name indexes, and no more.
-const MAX_DEPTH: u32 = 3;
+pub(crate) const MAX_DEPTH: u32 = 3;
 const DAY: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
 const SECONDS_OF_A_DAY: f64 = 86_400.0;
 
@@ -81,7 +81,7 @@ impl Bench {
 }
 
 /// The sitemaps that a robots.txt file names; if it names none, the one where they usually are.
-fn named(fetched: &Fetched, none: bool) -> (Option<Sitemap>, String) {
+pub(crate) fn named(fetched: &Fetched, none: bool) -> (Option<Sitemap>, String) {
     let text = String::from_utf8_lossy(&fetched.body[..fetched.body.len().min(MAX_ROBOTS_BYTES)]);
     let lines = if none { "" } else { &text };
     let mut sitemaps: Vec<SitemapEntry> = lines
@@ -108,7 +108,7 @@ fn entry(url: Url) -> SitemapEntry {
 }
 
 /// Reads a sitemap off the runtime's threads: it may have 50 MiB.
-async fn read(fetched: Fetched) -> (Option<Sitemap>, String) {
+pub(crate) async fn read(fetched: Fetched) -> (Option<Sitemap>, String) {
     let work = move || extract::sitemap(&fetched.body, &fetched.final_url);
     let sitemap = tokio::task::spawn_blocking(work).await.ok().flatten();
     let detail = sitemap.as_ref().map(|sitemap| match (sitemap.pages.len(), sitemap.sitemaps.len()) {

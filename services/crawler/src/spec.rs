@@ -4,7 +4,7 @@
 //! repeated with back-off until its time is up; an ended job is never kept, so that it may be opened again.
 
 mod browser;
-mod follow;
+pub(crate) mod follow;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -140,6 +140,11 @@ impl JobService for Handler {
         Ok(Response::new(wire::job(&job, Headers::Hidden)))
     }
 
+    async fn test_urls(&self, request: Request<pb::TestUrlsRequest>) -> Reply<pb::TestUrlsResponse> {
+        mesh::call(&request)?.require(Scope::JobsRead)?;
+        wire::test_urls(request.into_inner(), &self.rules).map(Response::new)
+    }
+
     async fn get_job(&self, request: Request<pb::GetJobRequest>) -> Reply<pb::Job> {
         let call = mesh::call(&request)?;
         call.require(Scope::JobsRead)?;

@@ -12,6 +12,7 @@ mod queue;
 mod reply;
 mod submission;
 mod target;
+mod test_urls;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ pub(crate) use list::{JobFilter, list_jobs, list_pages, page_size};
 pub(crate) use queue::{encode_task, read_outcome};
 pub(crate) use reply::{Headers, config, entry, event, fit, job, page};
 pub(crate) use submission::{Rules, priority, request_id, submission};
+pub(crate) use test_urls::test_urls;
 
 /// The longest wait of one call.
 const MAX_WAIT: Duration = Duration::from_secs(60);

@@ -10,6 +10,7 @@ pub(crate) mod client;
 mod crawl;
 mod doctor;
 mod extract;
+mod follow;
 mod output;
 mod progress;
 mod up;
@@ -91,6 +92,8 @@ struct CrawlArgs {
     /// Only the main content of a page, not all of it.
     #[arg(long)]
     fit: bool,
+    #[command(flatten)]
+    follow: follow::FollowArgs,
     /// A running crawlmesh. Default: starts one for the length of this command.
     #[arg(long, env = "CRAWLMESH_URL")]
     url: Option<String>,

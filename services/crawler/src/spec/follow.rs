@@ -18,12 +18,7 @@ pub(super) fn read(message: &pb::DeepCrawl) -> Option<Rules> {
         },
         max_depth: number(message.max_depth, default.max_depth),
         max_pages: number(message.max_pages, default.max_pages),
-        reach: match message.scope() {
-            deep_crawl::Scope::Unspecified | deep_crawl::Scope::Host => Reach::Host,
-            deep_crawl::Scope::Subdomains => Reach::Subdomains,
-            deep_crawl::Scope::Path => Reach::Path,
-            deep_crawl::Scope::Any => Reach::Any,
-        },
+        reach: reach(message.scope()),
         include: patterns(&message.include),
         exclude: patterns(&message.exclude),
         domains: message.domains.clone(),
@@ -47,7 +42,8 @@ pub(super) fn read(message: &pb::DeepCrawl) -> Option<Rules> {
     follow.rules().ok()
 }
 
-fn patterns(patterns: &[pb::UrlPattern]) -> Vec<Pattern> {
+/// Reads patterns; those that are none are left out.
+pub(crate) fn patterns(patterns: &[pb::UrlPattern]) -> Vec<Pattern> {
     let pattern = |pattern: &pb::UrlPattern| {
         Some(match pattern.pattern.clone()? {
             url_pattern::Pattern::Glob(text) => Pattern::Glob(text),
@@ -55,4 +51,14 @@ fn patterns(patterns: &[pb::UrlPattern]) -> Vec<Pattern> {
         })
     };
     patterns.iter().filter_map(pattern).collect()
+}
+
+/// Reads how far from its seed a crawl goes.
+pub(crate) fn reach(scope: deep_crawl::Scope) -> Reach {
+    match scope {
+        deep_crawl::Scope::Unspecified | deep_crawl::Scope::Host => Reach::Host,
+        deep_crawl::Scope::Subdomains => Reach::Subdomains,
+        deep_crawl::Scope::Path => Reach::Path,
+        deep_crawl::Scope::Any => Reach::Any,
+    }
 }

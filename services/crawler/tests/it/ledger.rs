@@ -84,6 +84,9 @@ impl JobService for Ledger {
     async fn set_job_priority(&self, _: Request<job::SetJobPriorityRequest>) -> Reply<job::Job> {
         not_here()
     }
+    async fn test_urls(&self, _: Request<job::TestUrlsRequest>) -> Reply<job::TestUrlsResponse> {
+        not_here()
+    }
     async fn get_host(&self, _: Request<job::GetHostRequest>) -> Reply<job::Host> {
         not_here()
     }

@@ -214,6 +214,10 @@ impl job::job_service_server::JobService for Neighbours {
         Ok(Response::new(job::ListPagesResponse { pages, next_page_token: String::new() }))
     }
 
+    async fn test_urls(&self, _: Request<job::TestUrlsRequest>) -> Reply<job::TestUrlsResponse> {
+        unimplemented()
+    }
+
     async fn get_job_spec(&self, _: Request<job::GetJobSpecRequest>) -> Reply<job::JobSpec> {
         unimplemented()
     }

@@ -4,7 +4,6 @@ use api::job::v1::{self as pb, deep_crawl, url_pattern};
 use domain::follow::{Follow, Pattern, Reach, Sitemaps, Strategy, Weights};
 use mesh::Violations;
 
-const FIELD: &str = "config.deep_crawl";
 const MAX_DEPTH: i32 = 100;
 const MAX_PATTERNS: usize = 100;
 const MAX_DOMAINS: usize = 100;
@@ -19,9 +18,14 @@ struct Reader<'a> {
     violations: &'a mut Violations,
 }
 
-/// Reads how links are followed. `max_pages` is the most that may be asked for.
-pub(super) fn read(message: pb::DeepCrawl, max_pages: u32, violations: &mut Violations) -> Follow {
-    let mut reader = Reader { field: FIELD, violations };
+/// Reads how links are followed, from a field. `max_pages` is the most that may be asked for.
+pub(super) fn read(
+    field: &str,
+    message: pb::DeepCrawl,
+    max_pages: u32,
+    violations: &mut Violations,
+) -> Follow {
+    let mut reader = Reader { field, violations };
     let default = Follow::default();
     let follow = Follow {
         strategy: reader.strategy(message.strategy),

@@ -162,7 +162,9 @@ fn read_config(
     }
     let asked = browser::Asked { render, screenshot: config.screenshot };
     let browser = config.browser.and_then(|options| browser::read(*options, &asked, scopes, violations));
-    let follow = config.deep_crawl.map(|message| deep_crawl::read(message, rules.max_pages, violations));
+    let follow = config
+        .deep_crawl
+        .map(|message| deep_crawl::read("config.deep_crawl", message, rules.max_pages, violations));
     if let Some(follow) = &follow {
         scopes.push(Scope::CrawlDeep);
         if follow.reach == Reach::Any {

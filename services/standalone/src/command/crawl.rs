@@ -77,7 +77,11 @@ async fn crawl(args: &CrawlArgs, mut client: Client, signals: &Shutdown) -> anyh
     };
     let request = CreateCrawlJobRequest {
         urls: args.urls.clone(),
-        config: Some(CrawlConfig { render: render.into(), ..CrawlConfig::default() }),
+        config: Some(CrawlConfig {
+            render: render.into(),
+            deep_crawl: args.follow.deep_crawl(args.urls.len())?,
+            ..CrawlConfig::default()
+        }),
         ..CreateCrawlJobRequest::default()
     };
     let job = client.jobs.create_crawl_job(request).await.map_err(|status| explain(&status))?.into_inner();
@@ -135,7 +139,7 @@ async fn write_documents(args: &CrawlArgs, client: &mut Client, job: &str) -> an
             match &args.out {
                 Some(folder) => write_file(folder, written, document, text)?,
                 None => {
-                    if args.urls.len() > 1 {
+                    if args.urls.len() > 1 || args.follow.asked() {
                         output::line(&format!("<!-- {} -->\n", document.final_url))?;
                     }
                     output::line(text)?;

@@ -104,6 +104,11 @@ async fn crawl_starts_a_mesh_of_its_own() {
     assert_eq!((code, stdout.as_str()), (Some(1), ""), "loopback is refused without --allow-target");
     assert!(stderr.contains("TARGET_NOT_ALLOWED"), "{stderr}");
 
+    let follow = ["--depth", "5", "--max-pages", "3", "--include", "/p/*"].map(str::to_owned);
+    let crawl = [site.url("/p/10")].into_iter().chain(follow).chain(allow.clone());
+    let (code, stdout, stderr) = run(crawl.collect());
+    assert!(code == Some(0) && stdout.contains("# Page 12") && stderr.contains("ok 3"), "{stdout}\n{stderr}");
+
     let (code, _, stderr) = run([site.url("/missing")].into_iter().chain(allow).collect());
     assert_eq!(code, Some(1), "no page succeeded");
     assert!(stderr.contains("http_error 1"), "{stderr}");

@@ -202,3 +202,69 @@ async fn kill_9_of_the_job_service_in_the_middle_costs_no_page_and_adds_none() {
     let done = pages(&mesh, &job, "&verdict=OK").await;
     assert_eq!((done.len(), paths(&done).len()), (300, 300), "each page once");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_names_the_rule_for_each_url() {
+    let mesh = Mesh::start().await;
+    let deep = json!({"scope": "SUBDOMAINS", "exclude": [{"glob": "/old/**"}], "keywords": ["rust"]});
+    let urls = [
+        "https://docs.example.com/rust?utm_id=1#x",
+        "https://example.com/old/a",
+        "https://example.org/",
+        "https://example.com/",
+        "nope",
+        "https://docs.example.com/rust/",
+    ];
+    let body = json!({"seed": "https://example.com/", "deep_crawl": deep, "urls": urls});
+    let answer = mesh.rest.post("/v1/crawl-jobs:testUrls", &body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let lines = answer.json["results"].as_array().cloned().unwrap_or_default();
+    let rules: Vec<&str> = lines.iter().filter_map(|line| line["rule"].as_str()).collect();
+    assert_eq!(rules, ["same domain", "exclude glob /old/**", "other domain", "known", "invalid", "known"]);
+    assert_eq!((&lines[0]["admitted"], &lines[0]["score"]), (&json!(true), &json!(1.0)));
+    assert_eq!(lines[0]["canonical_url"], "https://docs.example.com/rust");
+    assert_eq!(lines[5]["same_as"], urls[0]);
+    let bad = json!({"seed": "", "deep_crawl": {"exclude": [{"regex": "("}]}, "urls": []});
+    let refused = mesh.rest.post("/v1/crawl-jobs:testUrls", &bad).await;
+    assert_eq!(refused.status, 400, "{}", refused.text);
+    let errors = refused.json["errors"].as_array().cloned().unwrap_or_default();
+    let fields: BTreeSet<&str> = errors.iter().filter_map(|error| error["field"].as_str()).collect();
+    assert_eq!(fields, ["deep_crawl.exclude[0].regex", "seed", "urls"].into());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_map_lists_a_site_without_reading_its_pages() {
+    let (mesh, site) = (Mesh::start().await, Site::start().await);
+    site.set(
+        "/",
+        Answer::Html(html("home", &["/a?utm_source=x".into(), "/b".into(), "https://example.org/".into()])),
+    );
+    let list = format!(
+        "<urlset><url><loc>{}</loc><lastmod>2026-02-03</lastmod></url><url><loc>{}</loc></url></urlset>",
+        site.url("/b"),
+        site.url("/c")
+    );
+    site.set("/sitemap.xml", Answer::Bytes("application/xml", list.into_bytes()));
+    let answer = mesh.rest.post("/v1/map", &json!({"url": site.url("/")})).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let urls = answer.json["urls"].as_array().cloned().unwrap_or_default();
+    assert_eq!(paths(&urls), ["/a", "/b", "/c"].map(str::to_owned).into(), "{}", answer.text);
+    let b = urls.iter().find(|url| path(url) == "/b").expect("because it is there");
+    assert_eq!(
+        (&b["lastmod"], &b["sources"], &b["text"]),
+        (&json!("2026-02-03"), &json!([0, 2]), &json!("to /b"))
+    );
+    let kinds: Vec<&Value> =
+        answer.json["sources"].as_array().into_iter().flatten().map(|source| &source["kind"]).collect();
+    assert_eq!(kinds, ["PAGE", "ROBOTS_FILE", "SITEMAP"]);
+    assert_eq!((site.hits("/a"), site.hits("/b"), site.hits("/c")), (0, 0, 0));
+    assert_eq!(answer.json["refused"]["other host"], 1);
+    let only = json!({"url": site.url("/"), "sitemaps": "ONLY", "limit": 1});
+    let answer = mesh.rest.post("/v1/map", &only).await;
+    assert_eq!(
+        (answer.json["urls"].as_array().map(Vec::len), &answer.json["truncated"]),
+        (Some(1), &json!(true))
+    );
+    let bad = mesh.rest.post("/v1/map", &json!({"url": "nope", "limit": 0})).await;
+    assert_eq!(bad.status, 400, "{}", bad.text);
+}
