@@ -20,6 +20,12 @@ test: ## Runs every test, with real servers
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace
 
+.PHONY: faults
+faults: ## Runs the long rows of the fault matrix (minutes)
+	@tools/install test
+	$(CARGO) build --locked --workspace --bins
+	$(CARGO) test --locked -p crawler --test faults
+
 .PHONY: check
 check: ## Formatting, lints, layering, protos
 	@tools/install check
@@ -45,6 +51,12 @@ load: ## Crawls one job of 100 000 pages, and measures what it adds to each serv
 	@tools/install run
 	$(CARGO) build --release --locked --bins
 	$(CARGO) run --release --locked -p loadtest -- load
+
+.PHONY: soak
+soak: ## Renders 2 000 pages, hostile ones among them, and measures what they leave behind
+	@tools/install run
+	$(CARGO) build --release --locked --bins
+	$(CARGO) run --release --locked -p loadtest -- soak
 
 .PHONY: fmt
 fmt: ## Formats

@@ -4,7 +4,7 @@ use std::{io::Write as _, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{bench, load, machine, report::Report};
+use crate::{bench, load, machine, report::Report, soak};
 
 /// Measures a mesh on this machine.
 #[derive(Debug, Parser)]
@@ -20,6 +20,8 @@ enum Command {
     Bench(BenchArgs),
     /// Crawls one very large job with the six services apart, and measures what it adds to each.
     Load(LoadArgs),
+    /// Renders many pages, hostile ones among them, and measures what they leave behind.
+    Soak(SoakArgs),
 }
 
 /// How much work each part does.
@@ -50,6 +52,14 @@ pub(crate) struct BenchArgs {
 pub(crate) struct LoadArgs {
     /// Pages of the job.
     #[arg(long, default_value_t = 100_000)]
+    pub(crate) pages: usize,
+}
+
+/// The length of the soak.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SoakArgs {
+    /// Pages in all; one of ten is hostile.
+    #[arg(long, default_value_t = 2000)]
     pub(crate) pages: usize,
 }
 
@@ -103,6 +113,7 @@ async fn run(command: Command, report: &mut Report) -> anyhow::Result<()> {
                 }
             }
         }
+        Command::Soak(args) => Box::pin(soak::run(&args, report)).await?,
         Command::Load(args) => Box::pin(load::run(&args, report)).await?,
     }
     report.conclude()

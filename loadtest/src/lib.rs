@@ -16,6 +16,7 @@ mod reference;
 mod report;
 mod sample;
 mod site;
+mod soak;
 mod up;
 
 pub use command::main;

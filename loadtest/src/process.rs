@@ -48,6 +48,12 @@ impl Process {
         Ok(kib * 1024.0 / 1e6)
     }
 
+    /// Open file descriptors.
+    pub(crate) fn descriptors(&self) -> anyhow::Result<usize> {
+        let pid = self.pid.context("the process has ended")?;
+        Ok(fs::read_dir(format!("/proc/{pid}/fd")).context("count descriptors")?.count())
+    }
+
     /// Processor time so far, in seconds.
     pub(crate) fn processor(&self) -> anyhow::Result<f64> {
         let pid = self.pid.context("the process has ended")?;

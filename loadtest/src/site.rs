@@ -97,6 +97,10 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         "/robots.txt" => response(StatusCode::NOT_FOUND, "text/plain", Bytes::new()),
         "/hook" => response(StatusCode::NO_CONTENT, "text/plain", Bytes::new()),
         _ if path.starts_with("/p/") => response(StatusCode::OK, "text/html; charset=utf-8", page(&path)),
+        _ if path.starts_with("/hostile/") => {
+            let page = crate::soak::hostile(&path).unwrap_or_default();
+            response(StatusCode::OK, "text/html; charset=utf-8", Bytes::from_static(page.as_bytes()))
+        }
         _ => match shared.file(&path) {
             Some(bytes) => response(StatusCode::OK, media(&path), bytes),
             None => response(StatusCode::NOT_FOUND, "text/plain", Bytes::new()),

@@ -1,6 +1,6 @@
 //! A mesh as users start it: `crawlmesh up`, one release process with SQLite, in a folder of its own.
 
-use std::{fs::File, net::SocketAddr, process::Stdio, time::Duration};
+use std::{fs::File, net::SocketAddr, path::Path, process::Stdio, time::Duration};
 
 use anyhow::Context as _;
 use tempfile::TempDir;
@@ -27,7 +27,7 @@ pub(crate) struct Up {
     pub(crate) key: String,
     /// From starting the process to its ready line.
     pub(crate) start: Duration,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Up {
@@ -42,6 +42,8 @@ impl Up {
         if nix::unistd::geteuid().is_root() {
             command.arg("--no-sandbox");
         }
+        // So that what its browsers leave behind is found in one place.
+        command.env("TMPDIR", folder.path());
         let log = folder.path().join("log");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&log)?);
         let started = Instant::now();
@@ -51,7 +53,7 @@ impl Up {
         let start = started.elapsed();
         let addr = address(&line).with_context(|| format!("no address in {line:?}"))?;
         let key = std::fs::read_to_string(&key_file).context("read the admin key")?.trim().to_owned();
-        Ok(Self { process, addr, key, start, _folder: folder })
+        Ok(Self { process, addr, key, start, folder })
     }
 
     /// A gRPC client.
@@ -62,6 +64,16 @@ impl Up {
     /// A REST connection.
     pub(crate) async fn connection(&self) -> anyhow::Result<Connection> {
         Connection::open(self.addr, &self.key).await
+    }
+
+    /// The folder that holds everything of it.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The process.
+    pub(crate) fn process(&self) -> &Process {
+        &self.process
     }
 
     /// Ends it in order.

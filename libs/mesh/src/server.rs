@@ -30,6 +30,7 @@ pub struct Server {
     routes: RoutesBuilder,
     names: Vec<&'static str>,
     ready: Vec<Ready>,
+    notes: Vec<(&'static str, String)>,
 }
 
 impl std::fmt::Debug for Server {
@@ -48,6 +49,7 @@ impl Server {
             routes: RoutesBuilder::default(),
             names: Vec::new(),
             ready: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
@@ -76,6 +78,13 @@ impl Server {
         self
     }
 
+    /// Adds a line to `/ready` that an operator should see and that decides nothing.
+    #[must_use]
+    pub fn note(mut self, name: &'static str, text: String) -> Self {
+        self.notes.push((name, text));
+        self
+    }
+
     /// Serves until `node.shutdown` begins, then: not ready → `drain_delay` → the port closes → running calls finish
     /// within `grace`, after which they are cut.
     pub async fn run(mut self) -> anyhow::Result<()> {
@@ -83,8 +92,8 @@ impl Server {
         let tls = tls::server_config(&self.node.identity)?;
         let Node { service, listener, admin, shutdown, .. } = self.node;
         let draining = shutdown.token();
-        let _admin =
-            admin.map(|listener| spawn("admin", admin::serve(listener, self.ready, draining.clone())));
+        let _admin = admin
+            .map(|listener| spawn("admin", admin::serve(listener, self.ready, self.notes, draining.clone())));
 
         let pipeline =
             Arc::new(pipeline::Pipeline::new(service, &self.config, self.routes.routes().prepare()));

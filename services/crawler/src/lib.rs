@@ -174,6 +174,7 @@ pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
     };
     let browser = crawler.lane(Lane::Browser, browser, availability.clone(), config.browser.slots);
 
+    let browser_note = availability.state().unwrap_or_else(|why| why);
     let (stop, grace) = (node.shutdown.token(), config.server.grace);
     let _cancels = mesh::spawn("cancels", listen_for_cancels(bus.clone(), crawler.cancels.clone()));
     let handler = handler::Handler {
@@ -186,7 +187,8 @@ pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
     };
     let server = mesh::Server::new(node, &config.server)
         .add(CrawlerServiceServer::new(handler))
-        .ready("queue", bus.ready());
+        .ready("queue", bus.ready())
+        .note("browser", browser_note);
     let (served, (), ()) =
         tokio::join!(server.run(), http.run(stop.clone(), grace), browser.run(stop.clone(), grace));
     if let Ok(pool) = &pool {

@@ -38,7 +38,7 @@ static EXTRACT: LazyLock<Histogram<f64>> =
 static BROWSERS: LazyLock<UpDownCounter<i64>> = LazyLock::new(|| {
     mesh::metrics::meter()
         .i64_up_down_counter("crawlmesh.crawler.browsers")
-        .with_description("Browsers alive.")
+        .with_description("Browsers alive, by whether their sandbox is on.")
         .build()
 });
 static RECYCLES: LazyLock<Counter<u64>> =
@@ -68,8 +68,8 @@ pub(crate) fn extracted(took: Duration) {
 }
 
 /// A browser was started (1) or is gone (-1).
-pub(crate) fn browsers(change: i64) {
-    BROWSERS.add(change, &[]);
+pub(crate) fn browsers(change: i64, sandbox: bool) {
+    BROWSERS.add(change, &[KeyValue::new("sandbox", if sandbox { "on" } else { "off" })]);
 }
 
 /// A browser was replaced.

@@ -20,14 +20,22 @@ use tracing::warn;
 use super::Ready;
 use crate::{error::chain, telemetry};
 
+/// A line of `/ready` that decides nothing.
+type Note = (&'static str, String);
+
 const MAX_CONNECTIONS: usize = 64;
 /// Of one connection, whatever it does.
 const LIFE: Duration = Duration::from_secs(60);
 
 /// Answers until it is dropped.
-pub(super) async fn serve(listener: TcpListener, checks: Vec<Ready>, draining: CancellationToken) {
+pub(super) async fn serve(
+    listener: TcpListener,
+    checks: Vec<Ready>,
+    notes: Vec<Note>,
+    draining: CancellationToken,
+) {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let checks = Arc::new(checks);
+    let report = Arc::new((checks, notes));
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -40,11 +48,16 @@ pub(super) async fn serve(listener: TcpListener, checks: Vec<Ready>, draining: C
                 continue;
             }
         };
-        let (checks, draining) = (checks.clone(), draining.clone());
+        let (report, draining) = (report.clone(), draining.clone());
         connections.spawn(async move {
             let service = service_fn(|request: Request<Incoming>| {
-                let response =
-                    answer(request.method(), request.uri().path(), &checks, draining.is_cancelled());
+                let response = answer(
+                    request.method(),
+                    request.uri().path(),
+                    &report.0,
+                    &report.1,
+                    draining.is_cancelled(),
+                );
                 async move { Ok::<_, Infallible>(response) }
             });
             let connection = http1::Builder::new()
@@ -57,19 +70,25 @@ pub(super) async fn serve(listener: TcpListener, checks: Vec<Ready>, draining: C
     }
 }
 
-fn answer(method: &Method, path: &str, checks: &[Ready], draining: bool) -> Response<Full<Bytes>> {
+fn answer(
+    method: &Method,
+    path: &str,
+    checks: &[Ready],
+    notes: &[Note],
+    draining: bool,
+) -> Response<Full<Bytes>> {
     if !matches!(*method, Method::GET | Method::HEAD) {
         return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned());
     }
     match path {
         "/live" => text(StatusCode::OK, "ok\n".to_owned()),
-        "/ready" => ready(checks, draining),
+        "/ready" => ready(checks, notes, draining),
         "/metrics" => text(StatusCode::OK, telemetry::metrics_text()),
         _ => text(StatusCode::NOT_FOUND, "not found\n".to_owned()),
     }
 }
 
-fn ready(checks: &[Ready], draining: bool) -> Response<Full<Bytes>> {
+fn ready(checks: &[Ready], notes: &[Note], draining: bool) -> Response<Full<Bytes>> {
     let mut status = StatusCode::OK;
     let mut body = String::new();
     if draining {
@@ -86,6 +105,9 @@ fn ready(checks: &[Ready], draining: bool) -> Response<Full<Bytes>> {
         };
         // A String takes any text.
         let _ = writeln!(body, "{name}: {result}");
+    }
+    for (name, text) in notes {
+        let _ = writeln!(body, "{name}: {text}");
     }
     if body.is_empty() {
         body.push_str("ok\n");
@@ -113,19 +135,26 @@ mod tests {
         let (database, check) = watch::channel(Ok(()));
         let (_, other) = watch::channel(Ok(()));
         let checks = [("database", check), ("other", other)];
+        let notes = [("browser", "sandbox off".to_owned())];
         let see = async |path: &str, draining| {
-            let response = answer(&Method::GET, path, &checks, draining);
+            let response = answer(&Method::GET, path, &checks, &notes, draining);
             let status = response.status().as_u16();
             let body = response.into_body().collect().await.unwrap().to_bytes();
             (status, String::from_utf8(body.to_vec()).unwrap())
         };
-        assert_eq!(see("/ready", false).await, (200, "database: ok\nother: ok\n".to_owned()));
+        assert_eq!(
+            see("/ready", false).await,
+            (200, "database: ok\nother: ok\nbrowser: sandbox off\n".to_owned())
+        );
         assert_eq!(see("/ready", true).await.0, 503);
         assert_eq!(see("/live", true).await.0, 200);
         database.send(Err("away for 12s".to_owned())).unwrap();
-        assert_eq!(see("/ready", false).await, (503, "database: away for 12s\nother: ok\n".to_owned()));
+        assert_eq!(
+            see("/ready", false).await,
+            (503, "database: away for 12s\nother: ok\nbrowser: sandbox off\n".to_owned())
+        );
         assert_eq!(see("/live", false).await.0, 200);
         assert_eq!(see("/secrets", false).await.0, 404);
-        assert_eq!(answer(&Method::POST, "/live", &checks, false).status(), 405);
+        assert_eq!(answer(&Method::POST, "/live", &checks, &notes, false).status(), 405);
     }
 }

@@ -34,7 +34,8 @@ impl Watch {
     /// Runs until the browser has ended and nothing of it is left. Returns why it ended.
     pub(super) async fn run(self) -> &'static str {
         let Self { browser, mut process, mut handler, config } = self;
-        metrics::browsers(1);
+        let sandbox = config.sandbox;
+        metrics::browsers(1, sandbox);
         // The handler has to be polled all the time, or everything hangs; its first error is the end of the connection.
         let connection =
             mesh::spawn(
@@ -51,7 +52,7 @@ impl Watch {
         };
         browser.dead.cancel();
         process.end().await;
-        metrics::browsers(-1);
+        metrics::browsers(-1, sandbox);
         why
     }
 }

@@ -33,7 +33,7 @@ pub(crate) struct Bed {
     outcomes: tokio::sync::Mutex<Outcomes>,
     seen: Mutex<Vec<PageOutcome>>,
     _servers: Vec<mesh::Task<anyhow::Result<()>>>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// A running crawler.
@@ -82,7 +82,7 @@ impl Bed {
             outcomes,
             seen: Mutex::default(),
             _servers: vec![job_server, result_server],
-            _dir: dir,
+            dir,
         };
         bed.start_crawler().await;
         bed
@@ -108,6 +108,11 @@ impl Bed {
         running.shutdown.begin();
         timeout(PATIENCE, running.task).await.expect("because it stops").unwrap().unwrap();
         begun.elapsed()
+    }
+
+    /// Where browsers keep their profiles.
+    pub(crate) fn browsers(&self) -> PathBuf {
+        self.dir.path().join("browser")
     }
 
     /// A page of a new job with these settings.

@@ -10,7 +10,7 @@ use crate::site::Site;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_that_needs_javascript_is_rendered() {
-    let (bed, site) = (Bed::start("browser.sandbox = false").await, Site::start().await);
+    let (mut bed, site) = (Bed::start("browser.sandbox = false").await, Site::start().await);
     let mut page = bed.page(&site.url("/app"), CrawlConfig { screenshot: true, ..CrawlConfig::default() });
     // The browser has to be up before the HTTP lane may count on it.
     bed.publish(Lane::Browser, &page).await;
@@ -29,6 +29,8 @@ async fn a_page_that_needs_javascript_is_rendered() {
 
     page = bed.page(&site.url("/app"), CrawlConfig { render: Render::Http.into(), ..CrawlConfig::default() });
     assert_eq!(bed.work(&page).await.kind(), Kind::Final);
+    bed.stop_crawler().await;
+    assert_eq!(std::fs::read_dir(bed.browsers()).unwrap().count(), 0, "no profile outlives the crawler");
 }
 
 #[tokio::test(flavor = "multi_thread")]
