@@ -13,7 +13,7 @@ mod telemetry;
 use std::{convert::Infallible, future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use api::crawler::v1::{
-    ListWorkersRequest, ListWorkersResponse, Worker,
+    ListWorkersRequest, ListWorkersResponse, MapSiteRequest, MapSiteResponse, Worker,
     crawler_service_client::CrawlerServiceClient,
     crawler_service_server::{CrawlerService, CrawlerServiceServer},
 };
@@ -48,6 +48,10 @@ impl Handler {
 impl CrawlerService for Handler {
     async fn list_workers(&self, request: Request<ListWorkersRequest>) -> Answer {
         (self.0)(request).await
+    }
+
+    async fn map_site(&self, _: Request<MapSiteRequest>) -> Result<Response<MapSiteResponse>, Status> {
+        Err(Status::unimplemented("these tests make no maps"))
     }
 }
 
