@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(schemas["CrawlConfig"]["properties"]["page_timeout"]["type"], "string");
         let create = &document["paths"]["/v1/crawl-jobs"]["post"]["parameters"];
         let names: Vec<_> = create.as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
-        assert_eq!(names, ["wait", "Idempotency-Key"]);
+        assert_eq!(names, ["wait", "max_duration", "Idempotency-Key"]);
         // The path binds the name, so the body does not have it.
         let body =
             &document["paths"]["/v1/jobs/{job}:cancel"]["post"]["requestBody"]["content"]["application/json"];

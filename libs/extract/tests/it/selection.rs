@@ -80,7 +80,9 @@ fn short_blocks_are_left_out_but_not_headings_cells_and_pictures() {
         assert!(!document.markdown.contains(dropped), "{dropped}: {}", document.markdown);
     }
     let all = read(PAGE, Selection { word_count_threshold: 1, ..Selection::default() });
-    assert_eq!(all, read(PAGE, Selection::default()));
+    // A selection keeps the links of the whole page beside its own.
+    assert_eq!(all.all_links.as_ref(), Some(&all.links));
+    assert_eq!(Document { all_links: None, ..all }, read(PAGE, Selection::default()));
 }
 
 #[test]

@@ -212,9 +212,11 @@ impl Console {
 
     /// `{"messages": [{type, text, url, line, time}], "left_out": 0}`.
     pub(super) fn json(&self) -> Bytes {
-        let messages: Vec<Value> = self
-            .messages
-            .iter()
+        // Calls and exceptions come in streams of their own, so they were heard in any order.
+        let mut messages: Vec<&Message> = self.messages.iter().collect();
+        messages.sort_by(|one, other| one.wall.total_cmp(&other.wall));
+        let messages: Vec<Value> = messages
+            .into_iter()
             .map(|message| {
                 json!({
                     "type": message.kind, "text": message.text, "url": message.url, "line": message.line,

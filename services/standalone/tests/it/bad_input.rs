@@ -105,7 +105,7 @@ async fn credentials_that_are_refused() {
 async fn bodies_that_are_refused() {
     let mesh = Mesh::start().await;
     let deep = format!("{{\"urls\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000));
-    let large = format!("{{\"urls\":[\"https://example.org/{}\"]}}", "a".repeat(5 << 20));
+    let large = format!("{{\"urls\":[\"https://example.org/{}\"]}}", "a".repeat(17 << 20));
     for (name, body, status, reason) in [
         ("unknown field", r#"{"urls":["https://example.org/"],"url":"x"}"#.to_owned(), 400, "UNKNOWN_FIELD"),
         ("wrong type", r#"{"urls":"https://example.org/"}"#.to_owned(), 400, "INVALID_TYPE"),
@@ -134,7 +134,7 @@ async fn bodies_that_are_refused() {
 
     // gRPC: a message over the limit, and options that exclude each other.
     let request = CreateCrawlJobRequest {
-        urls: vec![format!("https://example.org/{}", "a".repeat(5 << 20))],
+        urls: vec![format!("https://example.org/{}", "a".repeat(17 << 20))],
         ..CreateCrawlJobRequest::default()
     };
     let status = mesh.jobs.clone().create_crawl_job(request).await.expect_err("because it is too large");
