@@ -2,7 +2,7 @@
 //!
 //! One pull first sweeps the consumers (`no_wait` requests, by weight), and only when all are empty leaves one waiting
 //! request of one message at each. All waiting requests answer to one subscription that the server ends after its first
-//! message, so together they deliver one. After a message that had to be waited for, the next pull waits at once: a sweep
+//! message, so together they deliver one. After the last message there was, the next pull waits at once: a sweep
 //! that finds nothing costs an old server 20 ms, in which the next message would lie. Promises: a pull may be dropped at any
 //! time; what was on its way comes with the next pull, or from the server after `ack_wait`.
 
@@ -46,7 +46,7 @@ pub(crate) struct Requests {
     waiting: Option<Waiting>,
     /// When the last pull began.
     last: Instant,
-    /// The last message had to be waited for: there is no backlog to sweep.
+    /// The last sweep left nothing, or the last message had to be waited for: there is no backlog to sweep.
     idle: bool,
     /// A request was not answered: its consumer may be gone.
     pub(crate) doubtful: bool,
@@ -116,6 +116,8 @@ impl Requests {
                 if !std::mem::take(&mut self.idle) {
                     self.sweep(max).await?;
                     if !self.found.is_empty() {
+                        // Fewer than there was room for: all consumers are empty.
+                        self.idle = self.found.len() < max;
                         return Ok(self.take(max));
                     }
                 }
