@@ -9,6 +9,9 @@ use tonic::Code;
 
 use crate::problem::Problem;
 
+/// How long a body that is refused is read on.
+const DRAIN: Duration = Duration::from_secs(2);
+
 /// The body of every answer.
 pub(crate) type Body = axum::body::Body;
 
@@ -43,6 +46,7 @@ impl BodyLimits {
         let announced =
             headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if announced.is_some_and(|length| length > self.bytes as u64) {
+            self.drain(body).await;
             return Err(self.too_large());
         }
         let reading = tokio::time::timeout(self.time, Limited::new(body, self.bytes).collect());
@@ -62,6 +66,27 @@ impl BodyLimits {
                 format!("the body did not arrive within {:?}", self.time),
             )),
         }
+    }
+
+    /// Reads on for a while before a refusal: a connection that is closed with unread bytes may take the answer with it (RFC
+    /// 9112, section 9.6).
+    async fn drain<B>(self, body: B)
+    where
+        B: http_body::Body<Data = Bytes>,
+    {
+        let mut body = std::pin::pin!(body);
+        let mut left = self.bytes.saturating_mul(2);
+        let reading = async {
+            while let Some(Ok(frame)) = body.frame().await {
+                let size = frame.data_ref().map_or(0, Bytes::len);
+                if size > left {
+                    break;
+                }
+                left -= size;
+            }
+        };
+        // Whoever sends more, or slowly, is cut off.
+        let _ = tokio::time::timeout(self.time.min(DRAIN), reading).await;
     }
 
     fn too_large(self) -> Problem {

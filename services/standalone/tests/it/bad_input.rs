@@ -3,6 +3,7 @@
 use api::job::v1::{
     CrawlConfig, CreateCrawlJobRequest, GetJobRequest, ListJobsRequest, crawl_config::Render,
 };
+use domain::Service;
 use serde_json::{Value, json};
 use testkit::{Mesh, Site, site::Answer};
 use tonic::Code;
@@ -103,9 +104,12 @@ async fn credentials_that_are_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_that_are_refused() {
-    let mesh = Mesh::start().await;
+    // Lower limits than the default, so that little is sent in vain.
+    let message = "[server]\nmax_message_size = \"4MiB\"";
+    let body = format!("[public]\nmax_body = \"128KiB\"\n{message}");
+    let mesh = Mesh::builder().set(Service::Gateway, &body).set(Service::Job, message).start().await;
     let deep = format!("{{\"urls\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000));
-    let large = format!("{{\"urls\":[\"https://example.org/{}\"]}}", "a".repeat(17 << 20));
+    let large = format!("{{\"urls\":[\"https://example.org/{}\"]}}", "a".repeat(200 << 10));
     for (name, body, status, reason) in [
         ("unknown field", r#"{"urls":["https://example.org/"],"url":"x"}"#.to_owned(), 400, "UNKNOWN_FIELD"),
         ("wrong type", r#"{"urls":"https://example.org/"}"#.to_owned(), 400, "INVALID_TYPE"),
@@ -134,7 +138,7 @@ async fn bodies_that_are_refused() {
 
     // gRPC: a message over the limit, and options that exclude each other.
     let request = CreateCrawlJobRequest {
-        urls: vec![format!("https://example.org/{}", "a".repeat(17 << 20))],
+        urls: vec![format!("https://example.org/{}", "a".repeat(5 << 20))],
         ..CreateCrawlJobRequest::default()
     };
     let status = mesh.jobs.clone().create_crawl_job(request).await.expect_err("because it is too large");
