@@ -17,6 +17,7 @@ mod links;
 mod markdown;
 mod media;
 mod metadata;
+mod notes;
 mod options;
 mod page;
 mod parse;

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use dom_query::local_name;
 use url::Url;
 
+use crate::notes::Notes;
 use crate::selection::Exclude;
 use crate::tag::Tag;
 use crate::tree::{Index, Tree};
@@ -18,6 +19,8 @@ pub(crate) struct Targets {
     base: Url,
     page: String,
     resolved: HashMap<Index, String>,
+    /// The footnotes of the page.
+    pub(crate) notes: Notes,
     exclude: Exclude,
 }
 
@@ -32,6 +35,7 @@ impl Targets {
             base,
             page: without_fragment(page),
             resolved: HashMap::new(),
+            notes: Notes::new(tree),
             exclude: Exclude::default(),
         };
         for at in 0..tree.len() {

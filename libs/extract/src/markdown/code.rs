@@ -4,7 +4,7 @@ use dom_query::local_name;
 
 use super::{Exit, Gap, Renderer, Step, Style};
 use crate::tag::Tag;
-use crate::tree::{Index, push_collapsed};
+use crate::tree::{Index, Tree, push_collapsed};
 
 /// How far above and below a block its language may be named.
 const LANGUAGE_DISTANCE: usize = 3;
@@ -91,6 +91,7 @@ impl Renderer<'_> {
             if tag == Tag::Button
                 || self.view.skipped(next)
                 || (tag != Tag::Text && numbers(tree.class(next)))
+                || (tag == Tag::A && numbers_line(tree, next))
             {
                 next = tree.end(next);
                 continue;
@@ -98,7 +99,12 @@ impl Renderer<'_> {
             match tag {
                 Tag::Text => code.push_str(tree.text(next)),
                 Tag::Br => code.push('\n'),
-                Tag::Div | Tag::P | Tag::Li | Tag::Tr => line_end = line_end.min(tree.end(next)),
+                Tag::Div | Tag::P | Tag::Li | Tag::Tr => {
+                    if !code.is_empty() && !code.ends_with('\n') {
+                        code.push('\n');
+                    }
+                    line_end = line_end.min(tree.end(next));
+                }
                 _ => {}
             }
             next += 1;
@@ -115,7 +121,10 @@ impl Renderer<'_> {
             .take(LANGUAGE_DISTANCE)
             .take_while(|up| !matches!(tree.tag(*up), Tag::Article | Tag::Main | Tag::Body));
         inside.chain(std::iter::once(at)).chain(around).find_map(|near| {
-            let named = tree.attr_named(near, "data-lang").or_else(|| tree.attr_named(near, "data-language"));
+            let named = tree
+                .attr_named(near, "data-lang")
+                .or_else(|| tree.attr_named(near, "data-language"))
+                .or_else(|| tree.attr_named(near, "data-enlighter-language"));
             let lang = || tree.attr(near, local_name!("lang")).filter(|_| tree.tag(near) == Tag::Pre);
             named.or_else(lang).and_then(spelling).or_else(|| class_language(tree.class(near)))
         })
@@ -220,6 +229,14 @@ fn numbers(class: &str) -> bool {
         "hljs-ln-numbers",
     ];
     class.split_ascii_whitespace().any(|class| NUMBERS.contains(&class))
+}
+
+/// Whether a link is the number of a line, which leads to the line itself.
+fn numbers_line(tree: &Tree<'_>, link: Index) -> bool {
+    let line = tree.line(link);
+    !line.is_empty()
+        && line.bytes().all(|byte| byte.is_ascii_digit())
+        && tree.attr(link, local_name!("href")).and_then(|href| href.strip_prefix('#')) == Some(line.as_str())
 }
 
 /// A block between fences longer than any run of backticks inside.

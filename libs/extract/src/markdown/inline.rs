@@ -41,6 +41,7 @@ impl Renderer<'_> {
                 self.media(tag, at);
                 Step::Over
             }
+            Tag::Span if self.waiting_math(at) => Step::Over,
             Tag::Other | Tag::Span
                 if self
                     .view
@@ -64,6 +65,7 @@ impl Renderer<'_> {
     fn script(&mut self, at: Index, open: &'static str, close: &'static str) -> Step {
         let line = self.view.tree.line(at);
         let bracketed = line.starts_with('[') && self.view.tree.all(at, Tag::A).next().is_some();
+        let bracketed = bracketed || self.view.targets.notes.refers(at..self.view.tree.end(at));
         if bracketed || self.writer.style == Style::Plain || !self.view.filled(at) {
             return Step::Into(Exit::Nothing);
         }
@@ -72,6 +74,12 @@ impl Renderer<'_> {
     }
 
     fn link(&mut self, at: Index) -> Step {
+        if let Some(label) = self.view.targets.notes.reference(at)
+            && self.writer.style != Style::Plain
+        {
+            self.writer.raw(&format!("[^{label}]"));
+            return Step::Over;
+        }
         let Some(target) = self.view.targets.shown(at) else { return Step::Into(Exit::Nothing) };
         if target.starts_with('#') && self.only_points(at) {
             return Step::Over;

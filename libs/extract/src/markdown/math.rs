@@ -29,6 +29,25 @@ impl Renderer<'_> {
         }
     }
 
+    /// Writes TeX that waits in the page for a script to typeset it, in the marks that MathJax and KaTeX look for:
+    /// `\(…\)`, `\[…\]`. Only where a class says so; elsewhere such text is text.
+    pub(super) fn waiting_math(&mut self, at: Index) -> bool {
+        let tree = self.view.tree;
+        let math =
+            tree.class(at).split_ascii_whitespace().any(|class| matches!(class, "math" | "arithmatex"));
+        if !math || (at + 1..tree.end(at)).any(|below| tree.tag(below) != Tag::Text) {
+            return false;
+        }
+        let text = tree.raw(at);
+        let between = |open, close| text.trim().strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
+        let found = between("\\(", "\\)").map(|tex| (tex, false));
+        let Some((tex, display)) = found.or_else(|| between("\\[", "\\]").map(|tex| (tex, true))) else {
+            return false;
+        };
+        self.tex(tex, display);
+        true
+    }
+
     pub(super) fn tex(&mut self, tex: &str, display: bool) {
         let tex = tex.trim();
         let inner =

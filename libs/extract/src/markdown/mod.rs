@@ -4,6 +4,7 @@
 mod block;
 mod code;
 mod escape;
+mod flank;
 mod inline;
 mod list;
 mod math;
@@ -11,6 +12,7 @@ mod table;
 mod writer;
 
 use crate::links::Targets;
+use crate::notes;
 use crate::tag::Tag;
 use crate::tree::{Index, Tree};
 use list::List;
@@ -114,13 +116,22 @@ struct Renderer<'t> {
     lists: Vec<List>,
     /// The link around blocks that goes to the next heading, and where it ends.
     heading_link: Option<(Index, String)>,
+    /// The footnote that is being written: its label and its end.
+    note: Option<(&'t str, Index)>,
     /// End of the innermost heading: bold is not written inside.
     heading_end: Index,
 }
 
 impl<'t> Renderer<'t> {
     fn new(view: View<'t>, style: Style) -> Self {
-        Self { view, writer: Writer::new(style), lists: Vec::new(), heading_link: None, heading_end: 0 }
+        Self {
+            view,
+            writer: Writer::new(style),
+            lists: Vec::new(),
+            heading_link: None,
+            note: None,
+            heading_end: 0,
+        }
     }
 
     fn walk(&mut self, from: Index, end: Index) {
@@ -159,7 +170,26 @@ impl<'t> Renderer<'t> {
         if self.view.skipped(at) {
             return Step::Over;
         }
+        if let Some((label, end)) = self.note
+            && at < end
+            && notes::dressing(self.view.tree, at, label)
+        {
+            return Step::Over;
+        }
+        if let Some(label) = self.view.targets.notes.definition(at)
+            && self.writer.style == Style::Markdown
+        {
+            return self.note(at, label);
+        }
         if tag.block() { self.enter_block(tag, at) } else { self.enter_inline(tag, at) }
+    }
+
+    /// A footnote, as the flavours of Markdown that have footnotes write it.
+    fn note(&mut self, at: Index, label: &'t str) -> Step {
+        self.note = Some((label, self.view.tree.end(at)));
+        self.writer.gap(Gap::Paragraph);
+        self.writer.open_item(format!("[^{label}]: "), 4);
+        Step::Into(Exit::Prefix(Gap::Paragraph))
     }
 
     fn exit(&mut self, exit: Exit) {

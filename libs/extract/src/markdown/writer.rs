@@ -1,7 +1,7 @@
 //! The Markdown text under construction: lines with the prefixes of quotes and list items, pending gaps, pending
 //! emphasis. Promises that no mark is left open over a block, and that no blank space is emphasised.
 
-use super::escape;
+use super::{escape, flank};
 
 /// Most quotes and lists whose prefixes are written; deeper ones are written at this depth.
 const MAX_PREFIXES: usize = 24;
@@ -228,7 +228,16 @@ impl Writer {
 
     fn word(&mut self, word: &str, brackets: bool) {
         let spaced = self.space;
+        let (before, word) = self.split_before_mark(word).unwrap_or(("", word));
+        self.out.push_str(before);
+        if word.is_empty() {
+            return;
+        }
+        let length = self.out.len();
         self.prepare();
+        if self.closed_at == length && self.out.len() == length {
+            flank::behind(&mut self.out, word);
+        }
         if self.style == Style::Plain {
             self.out.push_str(word);
         } else {
@@ -239,6 +248,15 @@ impl Writer {
             );
         }
         self.bol = false;
+    }
+
+    /// The part of a word that belongs before the emphasis about to open, and the rest.
+    fn split_before_mark<'w>(&self, word: &'w str) -> Option<(&'w str, &'w str)> {
+        let goes_on = !self.space && !self.bol && !self.fresh && self.gap == Gap::None && self.lead.is_none();
+        let mut pending = self.marks.iter().filter(|mark| mark.state == State::Pending).peekable();
+        pending.peek()?;
+        (goes_on && self.style != Style::Plain && pending.all(|mark| !mark.link))
+            .then(|| word.split_at(flank::before(&self.out, word)))
     }
 
     /// Writes Markdown as it is.

@@ -1,14 +1,44 @@
 //! Input made to hurt: on a small stack, in bounded time, without a panic.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proptest::prelude::{ProptestConfig, any, prop, prop_oneof, proptest};
 use proptest::strategy::{Just, Strategy};
 
 use super::{html, read, try_read};
 
-/// Generous, for a debug build on a busy machine; quadratic time overshoots it a hundredfold.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Processor time that a page may take, in times of an ordinary page of the same size. The dearest case takes 2;
+/// quadratic time overshoots it.
+const DEAREST: f64 = 20.0;
+/// Bytes of the ordinary page.
+const ORDINARY_BYTES: usize = 1_000_000;
+
+/// Extracts a page on the stack that a blocking thread of the runtime has. Gives back the processor time, which, unlike
+/// the time on the clock, does not depend on what else the machine does.
+fn read_on_small_stack(page: String) -> (extract::Document, Duration) {
+    let work = move || {
+        let before = processor_time();
+        let document = read(page.as_bytes(), Some("text/html; charset=utf-8"));
+        (document, processor_time() - before)
+    };
+    let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(work);
+    thread.expect("because threads can be started").join().expect("because extraction does not panic")
+}
+
+/// Time that this thread has been on a processor.
+fn processor_time() -> Duration {
+    let line = std::fs::read_to_string("/proc/thread-self/schedstat").expect("because this is Linux");
+    let nanoseconds = line.split(' ').next().and_then(|field| field.parse().ok());
+    Duration::from_nanos(nanoseconds.expect("because the first field is the time on the processor"))
+}
+
+/// Processor time of an ordinary page, for each byte.
+fn ordinary_cost() -> f64 {
+    let part = "<div class=part><h2 id=part>Part</h2><p>Some <b>words</b> with a <a href=/link>link</a>, and more.</p></div>\n";
+    let page = part.repeat(ORDINARY_BYTES / part.len());
+    let bytes = page.len();
+    read_on_small_stack(page).1.as_secs_f64() / bytes as f64
+}
 
 #[test]
 fn no_page_overflows_the_stack_or_takes_for_ever() {
@@ -62,14 +92,15 @@ fn no_page_overflows_the_stack_or_takes_for_ever() {
         ("json-ld", format!("<script type='application/ld+json'>{}</script><p>x", "[".repeat(200_000))),
         ("many links", format!("<p>{}", "<a href='/a?b#c'>x</a>".repeat(90_000))),
     ];
+    let ordinary = ordinary_cost();
     for (name, page) in cases {
-        let start = Instant::now();
-        // The stack that a blocking thread of the runtime has.
-        let thread = std::thread::Builder::new()
-            .stack_size(2 << 20)
-            .spawn(move || read(page.as_bytes(), Some("text/html; charset=utf-8")));
-        let document = thread.unwrap().join().unwrap();
-        assert!(start.elapsed() < PATIENCE, "{name} took {:?}", start.elapsed());
+        let bytes = page.len();
+        let (document, time) = read_on_small_stack(page);
+        let ratio = time.as_secs_f64() / (ordinary * bytes as f64);
+        assert!(
+            ratio < DEAREST,
+            "{name} took {time:?}, {ratio:.0} times as long as an ordinary page of its size"
+        );
         let textless = ["deep svg", "deep templates", "open quote", "scripts"].contains(&name);
         assert!(textless || !document.markdown.is_empty(), "{name} lost its text");
     }

@@ -13,6 +13,7 @@ mod media;
 mod metadata;
 mod patterns;
 mod pdf;
+mod real_pages;
 mod request;
 mod schema;
 mod selection;
