@@ -78,6 +78,8 @@ ids! {
     JobId, "jobs";
     /// A page of a job; its resource name is `jobs/{job}/pages/{page}`, see [`page_name`].
     PageId, "pages";
+    /// A schedule of jobs: `schedules/{uuid}`.
+    ScheduleId, "schedules";
     /// A webhook delivery: `deliveries/{uuid}`.
     DeliveryId, "deliveries";
 }

@@ -14,7 +14,7 @@ pub mod url;
 pub mod verdict;
 
 pub use address::AddressPolicy;
-pub use id::{JobId, KeyId, PageId, TenantId};
+pub use id::{JobId, KeyId, PageId, ScheduleId, TenantId};
 pub use lane::{Lane, Priority};
 pub use scope::Scope;
 pub use service::Service;

@@ -117,13 +117,27 @@ impl Violations {
     /// The first 100 are kept, as far as they fit into a status; the rest is counted.
     pub fn add(&mut self, field: impl Into<String>, reason: &'static str, description: impl Into<String>) {
         let (field, description) = (clip(&field.into(), 200), clip(&description.into(), 300));
-        self.bytes += field.len() + description.len() + reason.len();
+        let mut violation = FieldViolation::new(field, description);
+        reason.clone_into(&mut violation.reason);
+        self.push(violation);
+    }
+
+    /// Takes over what is wrong with a part of the request, whose fields are below `path`. Gives back any other refusal.
+    pub fn adopt(&mut self, path: &str, refusal: Status) -> Result<(), Status> {
+        let Some(request) = refusal.get_details_bad_request() else { return Err(refusal) };
+        for mut violation in request.field_violations {
+            violation.field = clip(&format!("{path}.{}", violation.field), 200);
+            self.push(violation);
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, violation: FieldViolation) {
+        self.bytes += violation.field.len() + violation.description.len() + violation.reason.len();
         if self.list.len() >= MAX_VIOLATIONS || (self.bytes > MAX_VIOLATION_BYTES && !self.list.is_empty()) {
             self.left_out += 1;
             return;
         }
-        let mut violation = FieldViolation::new(field, description);
-        reason.clone_into(&mut violation.reason);
         self.list.push(violation);
     }
 

@@ -1,6 +1,6 @@
 //! What can go wrong in the job service, and what callers are told of it: the only table from errors to statuses.
 
-use domain::JobId;
+use domain::{JobId, ScheduleId};
 use sea_orm::{ConnAcquireErr, DbErr};
 use tonic::{Code, Status};
 
@@ -12,6 +12,18 @@ pub(crate) enum Error {
     /// No such job, or another tenant's.
     #[error("job {0} does not exist")]
     NotFound(JobId),
+    /// No such schedule, or another tenant's.
+    #[error("schedule {0} does not exist")]
+    NoSchedule(ScheduleId),
+    /// The schedule is not the one that the change was made for.
+    #[error("schedule {0} was changed in between")]
+    ScheduleChanged(ScheduleId),
+    /// More schedules than `schedules.max_per_tenant`.
+    #[error("the tenant has {0} schedules, and may have no more")]
+    TooManySchedules(u64),
+    /// The request id was used for another schedule.
+    #[error("the request id was used for another request, see {}", .0.name())]
+    ScheduleIdReused(ScheduleId),
     /// The job has ended and cannot be cancelled any more.
     #[error("job {0} has already {1}")]
     Finished(JobId, State),
@@ -51,9 +63,14 @@ impl From<Error> for Status {
     fn from(error: Error) -> Self {
         match &error {
             Error::NotFound(_) => mesh::refuse(Code::NotFound, "JOB_NOT_FOUND", &error),
+            Error::NoSchedule(_) => mesh::refuse(Code::NotFound, "SCHEDULE_NOT_FOUND", &error),
+            Error::ScheduleChanged(_) => mesh::refuse(Code::Aborted, "SCHEDULE_CHANGED", &error),
+            Error::TooManySchedules(_) => mesh::refuse(Code::ResourceExhausted, "TOO_MANY_SCHEDULES", &error),
             Error::Finished(..) => mesh::refuse(Code::FailedPrecondition, "JOB_FINISHED", &error),
             Error::NothingToRetry(_) => mesh::refuse(Code::FailedPrecondition, "NOTHING_TO_RETRY", &error),
-            Error::RequestIdReused(_) => mesh::refuse(Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED", &error),
+            Error::RequestIdReused(_) | Error::ScheduleIdReused(_) => {
+                mesh::refuse(Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED", &error)
+            }
             Error::TargetNotAllowed(field) => mesh::refuse_with(
                 Code::PermissionDenied,
                 "TARGET_NOT_ALLOWED",

@@ -1,5 +1,7 @@
 //! The gRPC methods: decode, act, encode.
 
+mod schedules;
+
 use std::{sync::Arc, time::Duration};
 
 use api::job::v1::{self as pb, job_service_server::JobService};
@@ -27,6 +29,8 @@ use crate::{
     watch::{self, Events},
     wire::{self, Headers, Rules},
 };
+
+pub(crate) use schedules::ScheduleHandler;
 
 /// How often a waiting call looks for changes that another process made.
 const POLL: Duration = Duration::from_secs(1);

@@ -23,6 +23,7 @@ struct Inner {
     waiting: Mutex<HashMap<JobId, watch::Sender<()>>>,
     changed: Mutex<HashSet<JobId>>,
     work: Notify,
+    schedules: Notify,
 }
 
 /// Someone who waits for a job. There are as many as there are calls and streams.
@@ -65,6 +66,16 @@ impl Hub {
     /// Says that pages wait or that the queue has room.
     pub(crate) fn work(&self) {
         self.0.work.notify_one();
+    }
+
+    /// Says that a schedule was changed.
+    pub(crate) fn rescheduled(&self) {
+        self.0.schedules.notify_one();
+    }
+
+    /// Waits for [`Hub::rescheduled`]; one call before counts.
+    pub(crate) async fn has_schedules(&self) {
+        self.0.schedules.notified().await;
     }
 
     /// Waits for [`Hub::work`]; one call before counts.

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
-use domain::{JobId, Outcome, Priority, TenantId, Verdict, lane::UnknownWord};
+use domain::{JobId, Outcome, Priority, ScheduleId, TenantId, Verdict, lane::UnknownWord};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -145,6 +145,8 @@ pub(crate) struct Job {
     pub(crate) deadline: Option<OffsetDateTime>,
     /// The job whose failed pages it tries again.
     pub(crate) retry_of: Option<JobId>,
+    /// The schedule that created it.
+    pub(crate) schedule: Option<ScheduleId>,
 }
 
 impl Job {

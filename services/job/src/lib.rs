@@ -18,6 +18,8 @@ mod metrics;
 mod page;
 mod publisher;
 mod reconciler;
+mod schedule;
+mod scheduler;
 mod settler;
 mod spec;
 mod store;
@@ -34,7 +36,7 @@ use std::{
 };
 
 use anyhow::Context;
-use api::job::v1::job_service_server::JobServiceServer;
+use api::job::v1::{job_service_server::JobServiceServer, schedule_service_server::ScheduleServiceServer};
 use domain::{AddressPolicy, Service};
 use futures::{StreamExt, stream::FuturesUnordered};
 use ipnet::IpNet;
@@ -52,12 +54,21 @@ pub use host::{Pace, Politeness};
 pub use janitor::Janitor;
 pub use page::Retry;
 pub use reconciler::Reconcile;
+pub use schedule::Schedules;
 pub use settler::Settle;
 pub use verify::{Report, verify};
 
 use crate::{
-    dispatcher::Dispatcher, handler::Handler, host::Paces, hub::Hub, reconciler::Reconciler,
-    settler::Settler, store::Store, submitter::Submitter, wire::Rules,
+    dispatcher::Dispatcher,
+    handler::{Handler, ScheduleHandler},
+    host::Paces,
+    hub::Hub,
+    reconciler::Reconciler,
+    scheduler::Scheduler,
+    settler::Settler,
+    store::Store,
+    submitter::Submitter,
+    wire::Rules,
 };
 
 /// Bytes of a list answer.
@@ -85,6 +96,8 @@ pub struct Config {
     pub targets: Targets,
     /// What callers may ask for.
     pub limits: Limits,
+    /// What schedules may ask for.
+    pub schedules: Schedules,
     /// What crawls that follow links may take.
     pub deep_crawl: DeepCrawl,
     /// How pages are handed out.
@@ -165,6 +178,7 @@ impl mesh::Config for Config {
         for (key, problem) in self.politeness.check() {
             problems.add(key, problem);
         }
+        self.schedules.check(problems);
         if !(0.0..=0.5).contains(&self.dispatch.reserved_share) {
             problems.add("dispatch.reserved_share", "must be from 0 to 0.5");
         }
@@ -216,14 +230,33 @@ pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
     let (submitter, writer) =
         Submitter::new(store.clone(), config.limits.submit_queue, config.limits.submit_group);
     let handler = handler(&config, &store, submitter, &bus, &hub, &shutdown);
+    let schedules = ScheduleHandler {
+        store: store.clone(),
+        hub: hub.clone(),
+        rules: Arc::clone(&handler.rules),
+        limits: config.schedules.clone(),
+        request_id_retention: config.janitor.request_id_retention,
+        answer_budget: handler.answer_budget,
+    };
+    let scheduler = Scheduler {
+        store: store.clone(),
+        bus: bus.clone(),
+        hub: hub.clone(),
+        rules: Arc::clone(&handler.rules),
+        poll: config.schedules.poll,
+    };
     let (probe, ready) = cell::channel(Ok(()));
     let mut tasks = start(&config, &store, &bus, &hub, &shutdown);
     tasks.push(mesh::spawn("submitter", writer));
+    tasks.push(mesh::spawn("scheduler", scheduler.run(shutdown.clone())));
     tasks.push(mesh::spawn("readiness", watch_database(store.clone(), probe, shutdown.clone())));
     let limit = config.server.max_message_bytes();
     let service =
         JobServiceServer::new(handler).max_decoding_message_size(limit).max_encoding_message_size(limit);
-    let server = mesh::Server::new(node, &config.server).add(service).ready("database", ready);
+    let schedules = ScheduleServiceServer::new(schedules)
+        .max_decoding_message_size(limit)
+        .max_encoding_message_size(limit);
+    let server = mesh::Server::new(node, &config.server).add(service).add(schedules).ready("database", ready);
     let background = async {
         let ended = supervise(tasks, shutdown.clone()).await;
         if ended.is_err() {

@@ -27,6 +27,7 @@ counters! {
     RESCUED = "crawlmesh.job.pages_rescued", "Pages that the queue lost and that were handed to it again.";
     DROPPED = "crawlmesh.job.outcomes_dropped", "Outcomes that changed nothing.";
     MISMATCH = "crawlmesh.job.ledger_mismatch", "Jobs whose sums were not those of their pages.";
+    SCHEDULE_DUE = "crawlmesh.job.schedules_due", "Due times of schedules, by what they came to.";
     SWEPT = "crawlmesh.job.rows_swept", "Rows deleted because of their age.";
 }
 
@@ -62,6 +63,11 @@ pub(crate) enum Rescue {
 
 pub(crate) fn created() {
     CREATED.add(1, &[]);
+}
+
+/// `what`: `created`, `skipped` or `refused`.
+pub(crate) fn schedule_due(what: &'static str) {
+    SCHEDULE_DUE.add(1, &[KeyValue::new("result", what)]);
 }
 
 pub(crate) fn ended(state: State) {

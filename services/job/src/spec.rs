@@ -5,7 +5,7 @@ mod fetch;
 use std::{collections::BTreeMap, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
-use domain::{JobId, Lane, PageUrl, Priority, Scope, follow::Follow};
+use domain::{JobId, Lane, PageUrl, Priority, ScheduleId, Scope, follow::Follow};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use fetch::Fetch;
@@ -156,6 +156,8 @@ pub(crate) struct Submission {
     pub(crate) max_duration: Option<Duration>,
     /// The job whose failed pages are tried again.
     pub(crate) retry_of: Option<JobId>,
+    /// The schedule whose job it is.
+    pub(crate) schedule: Option<ScheduleId>,
 }
 
 impl Submission {

@@ -10,6 +10,7 @@ mod host;
 mod list;
 mod queue;
 mod reply;
+mod schedule;
 mod submission;
 mod target;
 mod test_urls;
@@ -18,15 +19,16 @@ mod tests;
 
 use std::time::Duration;
 
-use domain::{JobId, id::IdError};
+use domain::{JobId, ScheduleId, id::IdError};
 use mesh::Violations;
 use time::OffsetDateTime;
 use tonic::Status;
 
 pub(crate) use host::{host, host_key};
-pub(crate) use list::{JobFilter, list_jobs, list_pages, page_size};
+pub(crate) use list::{JobFilter, list_jobs, list_pages, list_schedules, page_size};
 pub(crate) use queue::{encode_task, read_outcome};
 pub(crate) use reply::{Headers, config, entry, event, fit, job, page};
+pub(crate) use schedule::{Draft, changed, draft, schedule, scheduled};
 pub(crate) use submission::{Rules, priority, request_id, submission};
 pub(crate) use test_urls::test_urls;
 
@@ -36,6 +38,11 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 /// Reads `jobs/{uuid}`.
 pub(crate) fn job_id(field: &str, name: &str) -> Result<JobId, Status> {
     JobId::from_name(name).map_err(|error| invalid_name(field, &error))
+}
+
+/// Reads `schedules/{uuid}`.
+pub(crate) fn schedule_id(field: &str, name: &str) -> Result<ScheduleId, Status> {
+    ScheduleId::from_name(name).map_err(|error| invalid_name(field, &error))
 }
 
 fn invalid_name(field: &str, error: &IdError) -> Status {

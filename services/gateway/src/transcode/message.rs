@@ -117,7 +117,9 @@ fn read_message(
         if has_nul(value) {
             return clean("\0", path, wrong).map(Proto::String);
         }
-        return match DynamicMessage::deserialize(message.clone(), value) {
+        let mask = value.as_str().filter(|_| message.full_name() == "google.protobuf.FieldMask");
+        let mask = mask.map(|mask| Value::String(camel(mask)));
+        return match DynamicMessage::deserialize(message.clone(), mask.as_ref().unwrap_or(value)) {
             Ok(known) => Some(Proto::Message(known)),
             Err(_) => refuse(wrong, path, known_form(message.full_name())),
         };
@@ -126,6 +128,23 @@ fn read_message(
     let mut inner = DynamicMessage::new(message.clone());
     fill(&mut inner, object, path, wrong);
     Some(Proto::Message(inner))
+}
+
+/// Fields in lowerCamelCase, as proto3 JSON writes them in a mask; our own names are those of the proto files.
+fn camel(mask: &str) -> String {
+    let mut written = String::with_capacity(mask.len());
+    let mut upper = false;
+    for letter in mask.chars() {
+        match letter {
+            '_' => upper = true,
+            letter if upper => {
+                written.extend(letter.to_uppercase());
+                upper = false;
+            }
+            letter => written.push(letter),
+        }
+    }
+    written
 }
 
 fn read_enum(kind: &Kind, name: &str, path: &str, wrong: &mut Violations) -> Option<Proto> {

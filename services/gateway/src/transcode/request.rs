@@ -56,12 +56,34 @@ fn read_body(
         }
         (BodyRule::Whole, Some(Value::Object(object))) => message::fill(request, &object, "", wrong),
         (BodyRule::Whole, Some(_)) => return Err(not_object()),
+        (BodyRule::Field(name), Some(Value::Object(object))) => fill_field(request, name, object, wrong),
         (BodyRule::Field(field), Some(value)) => {
             let whole = serde_json::Map::from_iter([(field.clone(), value)]);
             message::fill(request, &whole, "", wrong);
         }
     }
     Ok(())
+}
+
+/// Fills the field that is the body. The path may have set a part of it: a resource with its name in it names itself twice, which
+/// is no mistake where both are the same.
+fn fill_field(
+    request: &mut DynamicMessage,
+    name: &str,
+    mut object: serde_json::Map<String, Value>,
+    wrong: &mut Violations,
+) {
+    let field = request.descriptor().get_field_by_name(name);
+    let bound = field.filter(|field| request.has_field(field));
+    let Some(inner) = bound.and_then(|field| request.get_field_mut(&field).as_message_mut()) else {
+        let whole = serde_json::Map::from_iter([(name.to_owned(), Value::Object(object))]);
+        return message::fill(request, &whole, "", wrong);
+    };
+    object.retain(|key, value| {
+        let set = message::find(&inner.descriptor(), key).filter(|field| inner.has_field(field));
+        set.is_none_or(|field| !value.is_string() || inner.get_field(&field).as_str() != value.as_str())
+    });
+    message::fill(inner, &object, name, wrong);
 }
 
 /// Query parameters set any field that a text can set, dotted for nested ones. That holds beside a body `*` too, which
@@ -162,6 +184,17 @@ mod tests {
             (request.parent.as_str(), request.page_size, request.page_token.as_str()),
             ("jobs/a b", 5, "x+y z")
         );
+
+        let body = r#"{"name":"schedules/a","paused":true,"job":{"urls":["https://example.com/"]}}"#;
+        let uri = "/v1/schedules/a?update_mask=paused,time_zone";
+        let request = built(&Method::PATCH, uri, &[], body).unwrap();
+        let request: api::job::v1::UpdateScheduleRequest = request.transcode_to().unwrap();
+        let schedule = request.schedule.unwrap();
+        assert_eq!((schedule.name.as_str(), schedule.paused), ("schedules/a", Some(true)));
+        assert_eq!(schedule.job.unwrap().urls, ["https://example.com/"]);
+        assert_eq!(request.update_mask.unwrap().paths, ["paused", "time_zone"]);
+        let refused = built(&Method::PATCH, uri, &[], r#"{"name":"schedules/b","pause":1}"#).unwrap_err();
+        assert_eq!(refused, ["schedule.name DUPLICATE_FIELD", "schedule.pause UNKNOWN_FIELD"]);
 
         let request = built(&Method::GET, "/v1/jobs/a/events", &[("last-event-id", "7")], "").unwrap();
         assert_eq!(request.transcode_to::<api::job::v1::WatchJobRequest>().unwrap().after_sequence, 7);

@@ -30,6 +30,7 @@ fn job() -> Job {
         progress_time: None,
         deadline: None,
         retry_of: None,
+        schedule: None,
     }
 }
 

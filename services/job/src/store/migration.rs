@@ -9,6 +9,7 @@
 mod control;
 mod deep_crawl;
 mod hosts;
+mod schedules;
 
 use sea_orm_migration::prelude::*;
 
@@ -22,6 +23,7 @@ impl MigratorTrait for Migrator {
             Box::new(hosts::Hosts),
             Box::new(deep_crawl::DeepCrawl),
             Box::new(control::Control),
+            Box::new(schedules::Schedules),
         ]
     }
 }

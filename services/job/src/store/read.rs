@@ -44,6 +44,9 @@ impl Store {
             let ids = self.labelled(tenant, (name, value), &filter, after, limit).await?;
             query = query.filter(row::job::Column::Id.is_in(ids));
         }
+        if let Some(schedule) = filter.schedule {
+            query = query.filter(row::job::Column::Schedule.eq(schedule.0));
+        }
         if let Some(from) = filter.from {
             query = query.filter(row::job::Column::CreateTime.gte(sql::micros(from)));
             query = query.filter(row::job::Column::Id.gte(id_at(from - CLOCKS)));

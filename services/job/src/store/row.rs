@@ -3,6 +3,7 @@
 pub(super) mod event;
 pub(super) mod job;
 pub(super) mod page;
+pub(super) mod schedule;
 
 use std::fmt::Display;
 

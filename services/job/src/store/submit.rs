@@ -97,6 +97,12 @@ impl Store {
     }
 }
 
+/// Writes one submission without request id.
+pub(super) async fn accept_one(txn: &DatabaseTransaction, prepared: &Prepared) -> Result<Job, Error> {
+    let accepted = accept(txn, std::slice::from_ref(prepared)).await?.pop();
+    accepted.unwrap_or(Err(Error::NotFound(prepared.job.id))).map(|(job, _)| job)
+}
+
 async fn accept(txn: &DatabaseTransaction, group: &[Prepared]) -> Result<Vec<Accepted>, Error> {
     let mut accepted = Vec::with_capacity(group.len());
     let mut new: Vec<&Prepared> = Vec::with_capacity(group.len());
@@ -195,6 +201,7 @@ fn new_job(
         progress_time: None,
         deadline: submission.max_duration.map(|time| now + time),
         retry_of: submission.retry_of,
+        schedule: submission.schedule,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
 };
 
 mod hosts;
+mod schedules;
 
 const DAY: Duration = Duration::from_secs(86_400);
 

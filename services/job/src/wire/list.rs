@@ -1,15 +1,17 @@
 //! Reads the requests of list methods: filters, sizes, and tokens that are bound to tenant, list and filter.
 
 use api::job::v1::{self as pb, job, page};
-use domain::{JobId, TenantId, Verdict, page_token};
+use domain::{JobId, ScheduleId, TenantId, Verdict, page_token};
 use time::OffsetDateTime;
 use tonic::Status;
 
-use super::{job_id, read_timestamp, violation};
+use super::{job_id, read_timestamp, schedule_id, violation};
 use crate::{job::State, page as ledger};
 
 const DEFAULT_JOBS: usize = 50;
 const MAX_JOBS: usize = 200;
+const DEFAULT_SCHEDULES: usize = 50;
+const MAX_SCHEDULES: usize = 100;
 const DEFAULT_PAGES: usize = 100;
 const MAX_PAGES: usize = 1000;
 
@@ -44,6 +46,8 @@ pub(crate) struct JobFilter {
     pub(crate) from: Option<OffsetDateTime>,
     /// Accepted before this time.
     pub(crate) before: Option<OffsetDateTime>,
+    /// Created by this schedule.
+    pub(crate) schedule: Option<ScheduleId>,
 }
 
 /// Reads `page_size`: 0 is the default, too much is the maximum.
@@ -65,11 +69,17 @@ pub(crate) fn list_jobs(
         label: label(&request.label)?,
         from: time("create_time_from", request.create_time_from)?,
         before: time("create_time_before", request.create_time_before)?,
+        schedule: match request.schedule.as_str() {
+            "" => None,
+            name => Some(schedule_id("schedule", name)?),
+        },
     };
     let size = page_size(request.page_size, DEFAULT_JOBS, MAX_JOBS)?;
     let mut name = format!("{tenant} jobs state={}", filter.state.map_or("", |state| state.as_str()));
     if filter != (JobFilter { state: filter.state, ..JobFilter::default() }) {
-        name += &format!(" label={:?} {:?} {:?}", filter.label, filter.from, filter.before);
+        let JobFilter { label, from, before, schedule, .. } = &filter;
+        name += &format!(" label={label:?} {from:?} {before:?}");
+        name += &schedule.map(|schedule| format!(" {}", schedule.name())).unwrap_or_default();
     }
     let after = cursor(&name, &request.page_token)?;
     Ok(List { size, after, filter: Some(filter), name })
@@ -93,6 +103,17 @@ pub(crate) fn list_pages(
     );
     let after = cursor(&name, &request.page_token)?;
     Ok((job, List { size, after, filter: Some((verdict, state)), name }))
+}
+
+/// Reads `ListSchedulesRequest`; the cursor is the id of a schedule.
+pub(crate) fn list_schedules(
+    tenant: TenantId,
+    request: &pb::ListSchedulesRequest,
+) -> Result<List<ScheduleId, ()>, Status> {
+    let size = page_size(request.page_size, DEFAULT_SCHEDULES, MAX_SCHEDULES)?;
+    let name = format!("{tenant} schedules");
+    let after = cursor(&name, &request.page_token)?;
+    Ok(List { size, after, filter: None, name })
 }
 
 /// Reads `key=value`; the first `=` ends the key.

@@ -52,6 +52,7 @@ pub(crate) fn job(job: &Job, headers: Headers) -> pb::Job {
         }),
         retry_of: job.retry_of.map(|job| job.name()).unwrap_or_default(),
         deadline: job.deadline.map(timestamp),
+        schedule: job.schedule.map(|schedule| schedule.name()).unwrap_or_default(),
     }
 }
 
@@ -165,7 +166,7 @@ pub(crate) fn fit<M: Message>(items: &mut Vec<M>, budget: usize) -> bool {
     cut
 }
 
-fn webhook(webhook: &Webhook, headers: Headers) -> pb::WebhookTarget {
+pub(super) fn webhook(webhook: &Webhook, headers: Headers) -> pb::WebhookTarget {
     let shown = |value: &String| if headers == Headers::Shown { value.clone() } else { HIDDEN.to_owned() };
     pb::WebhookTarget {
         url: webhook.url.clone(),
@@ -202,7 +203,7 @@ fn state(state: State) -> pb::job::State {
     }
 }
 
-fn priority(priority: Priority) -> pb::job::Priority {
+pub(super) fn priority(priority: Priority) -> pb::job::Priority {
     match priority {
         Priority::High => pb::job::Priority::High,
         Priority::Normal => pb::job::Priority::Normal,

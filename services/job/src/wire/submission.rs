@@ -47,9 +47,26 @@ pub(crate) struct Rules {
     pub(crate) policy: AddressPolicy,
 }
 
+/// Why a submission is refused.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// `INVALID_ARGUMENT` with every violation.
+    Fields(Status),
+    /// A field whose target is not allowed; nothing else is wrong.
+    Target(String),
+}
+
 /// Reads a submission. `INVALID_ARGUMENT` with every violation; if there is none, `PERMISSION_DENIED` for the first target
 /// that is not allowed.
 pub(crate) fn submission(request: pb::CreateCrawlJobRequest, rules: &Rules) -> Result<Submission, Status> {
+    read(request, rules).map_err(|refused| match refused {
+        Refused::Fields(status) => status,
+        Refused::Target(field) => Error::TargetNotAllowed(field).into(),
+    })
+}
+
+/// Reads a submission, be it a part of a request.
+pub(super) fn read(request: pb::CreateCrawlJobRequest, rules: &Rules) -> Result<Submission, Refused> {
     let mut violations = Violations::new();
     let mut refused = None;
     let urls = read_urls(request.urls, rules, &mut violations, &mut refused);
@@ -70,9 +87,9 @@ pub(crate) fn submission(request: pb::CreateCrawlJobRequest, rules: &Rules) -> R
     let max_duration = request.max_duration.map(|duration| {
         read_duration("max_duration", Some(duration), MAX_DURATION.1, MAX_DURATION, &mut violations)
     });
-    violations.into_result()?;
+    violations.into_result().map_err(Refused::Fields)?;
     if let Some(field) = refused {
-        return Err(Error::TargetNotAllowed(field).into());
+        return Err(Refused::Target(field));
     }
     let interactive = asked == 0 && !wait.is_zero() && urls.len() <= INTERACTIVE;
     let priority = if interactive { Priority::High } else { priority };
@@ -88,6 +105,7 @@ pub(crate) fn submission(request: pb::CreateCrawlJobRequest, rules: &Rules) -> R
         scopes,
         max_duration,
         retry_of: None,
+        schedule: None,
     })
 }
 
@@ -199,7 +217,10 @@ fn extraction(options: &pb::Extraction, violations: &mut Violations) -> spec::Me
     spec::Message(options.encode_to_vec())
 }
 
-fn read_labels(labels: HashMap<String, String>, violations: &mut Violations) -> BTreeMap<String, String> {
+pub(super) fn read_labels(
+    labels: HashMap<String, String>,
+    violations: &mut Violations,
+) -> BTreeMap<String, String> {
     if labels.len() > MAX_LABELS {
         let description = format!("has {} labels, more than {MAX_LABELS}", labels.len());
         violations.add("labels", "TOO_MANY_LABELS", description);

@@ -10,7 +10,10 @@ use std::{
 
 use api::{
     crawler::v1::{PageOutcome, PageTask, page_outcome::Kind},
-    job::v1::{self as pb, job::State, job_service_client::JobServiceClient, page::Verdict},
+    job::v1::{
+        self as pb, job::State, job_service_client::JobServiceClient, page::Verdict,
+        schedule_service_client::ScheduleServiceClient,
+    },
 };
 use bytes::Bytes;
 use domain::{Lane, Scope, Service, TenantId};
@@ -47,7 +50,8 @@ pub(crate) async fn on_both<F: Future<Output = ()>>(test: impl Fn(Bench) -> F) {
 pub(crate) async fn with<F: Future<Output = ()>>(settings: &[(&str, &str)], test: impl Fn(Bench) -> F) {
     for (name, database) in store::testing::both().expect("because Postgres is installed") {
         eprintln!("on {name}");
-        test(Bench::start(&database.url, settings).await).await;
+        // Long tests are large futures.
+        Box::pin(test(Bench::start(&database.url, settings).await)).await;
     }
 }
 
@@ -127,6 +131,16 @@ impl Bench {
     pub(crate) fn client_of(&self, service: Service) -> Client {
         let identity = self.ca.issue(service).unwrap();
         JobServiceClient::new(Channel::connect(Service::Job, &self.addr.to_string(), &identity, PATIENCE))
+    }
+
+    pub(crate) fn schedules(&self) -> ScheduleServiceClient<Channel> {
+        let identity = self.ca.issue(Service::Gateway).unwrap();
+        ScheduleServiceClient::new(Channel::connect(
+            Service::Job,
+            &self.addr.to_string(),
+            &identity,
+            PATIENCE,
+        ))
     }
 
     /// A request of our tenant with all scopes.

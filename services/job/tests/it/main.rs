@@ -11,5 +11,6 @@ mod events;
 mod faults;
 mod flow;
 mod lists;
+mod schedules;
 mod submit;
 mod turns;

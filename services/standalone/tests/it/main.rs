@@ -11,6 +11,7 @@ mod fetch;
 mod flow;
 mod polite;
 mod render;
+mod schedules;
 mod trace;
 mod watch;
 mod webhook;

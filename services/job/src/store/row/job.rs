@@ -1,7 +1,7 @@
 //! The table `job`.
 #![expect(unreachable_pub, reason = "the derive makes public items")]
 
-use domain::{JobId, TenantId};
+use domain::{JobId, ScheduleId, TenantId};
 use sea_orm::{Set, entity::prelude::*};
 
 use super::{json, priority, rank, read, read_json};
@@ -49,6 +49,7 @@ pub struct Model {
     pub discovery: Option<Json>,
     pub deadline: Option<i64>,
     pub retry_of: Option<Uuid>,
+    pub schedule: Option<Uuid>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -89,6 +90,7 @@ impl TryFrom<Model> for Job {
             progress_time: row.progress_time.map(time),
             deadline: row.deadline.map(time),
             retry_of: row.retry_of.map(JobId),
+            schedule: row.schedule.map(ScheduleId),
         })
     }
 }
@@ -124,5 +126,6 @@ pub(in crate::store) fn insert(job: &Job, request: Option<(&str, [u8; 32])>) -> 
         discovery: Set(job.spec.follow.is_some().then(|| json(&job.discovered))),
         deadline: Set(job.deadline.map(micros)),
         retry_of: Set(job.retry_of.map(|job| job.0)),
+        schedule: Set(job.schedule.map(|schedule| schedule.0)),
     }
 }
