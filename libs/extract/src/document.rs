@@ -92,9 +92,9 @@ pub enum ContentKind {
     /// None of the others.
     #[default]
     Other,
-    /// Plain text, not HTML.
+    /// Plain text, a PDF or an office document.
     Text,
-    /// JSON or XML.
+    /// JSON, XML, or what the header of an image says.
     Data,
 }
 

@@ -3,7 +3,7 @@
 /// Why a body became no document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Neither HTML nor text: the media type found, such as `image/png`, from the content where the header lies.
+    /// Of no type that is read: the media type found, such as `image/png`, from the content where the header lies.
     #[error("content of type {0} cannot be extracted")]
     UnsupportedType(String),
 }

@@ -13,11 +13,13 @@ mod document;
 mod error;
 mod feed;
 mod finish;
+mod image;
 mod links;
 mod markdown;
 mod media;
 mod metadata;
 mod notes;
+mod office;
 mod options;
 mod page;
 mod parse;
@@ -69,7 +71,8 @@ pub struct Input<'a> {
 
 /// Turns a body into a document.
 ///
-/// Fails only if the body is neither HTML nor text, by its header or by its first bytes.
+/// Fails only if the body is of no type that is read: HTML, text, JSON, XML, PDF, images (what their headers say) and
+/// office documents; by its header or by its first bytes.
 pub fn extract(input: Input<'_>, options: &Options) -> Result<Document, Error> {
     let media = media::detect(input.bytes, input.content_type)?;
     let text = || charset::decode(input.bytes, input.content_type, input.url.host_str()).0;
@@ -81,9 +84,17 @@ pub fn extract(input: Input<'_>, options: &Options) -> Result<Document, Error> {
             let text = text();
             feed::read(&text, input.url, options).unwrap_or_else(|| plain::data(&text, "xml"))
         }
-        Media::Pdf => {
-            pdf::read(input.bytes, options).ok_or_else(|| Error::UnsupportedType(media::PDF.to_owned()))?
+        Media::Pdf => pdf::read(input.bytes, options).ok_or_else(|| unsupported(media::PDF))?,
+        Media::Image(kind) => {
+            image::read(input.bytes, input.url, options).ok_or_else(|| unsupported(kind))?
+        }
+        Media::Archive => {
+            office::read(input.bytes, input.url, options).ok_or_else(|| unsupported(media::ZIP))?
         }
     };
     Ok(finish::finish(document, options))
+}
+
+fn unsupported(kind: &str) -> Error {
+    Error::UnsupportedType(kind.to_owned())
 }

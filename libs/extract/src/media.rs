@@ -1,4 +1,4 @@
-//! What a body is: HTML, XHTML, text, JSON, XML or PDF; by its `Content-Type`, and by its first bytes where there is
+//! What a body is: HTML, XHTML, text, JSON, XML, PDF, an image or an office document; by its `Content-Type`, and by its first bytes where there is
 //! none or where it lies (WHATWG MIME Sniffing, the part that matters for pages).
 
 use crate::Error;
@@ -16,10 +16,17 @@ pub(crate) enum Media {
     Json,
     Xml,
     Pdf,
+    /// An image, by its media type.
+    Image(&'static str),
+    /// A zip archive: an office document, or none.
+    Archive,
 }
 
 /// Media type of PDF.
 pub(crate) const PDF: &str = "application/pdf";
+
+/// Media type of zip archives.
+pub(crate) const ZIP: &str = "application/zip";
 
 /// First bytes that no text has, and what they are.
 const SIGNATURES: &[(&[u8], &str)] = &[
@@ -28,7 +35,7 @@ const SIGNATURES: &[(&[u8], &str)] = &[
     (b"\xff\xd8\xff", "image/jpeg"),
     (b"GIF87a", "image/gif"),
     (b"GIF89a", "image/gif"),
-    (b"PK\x03\x04", "application/zip"),
+    (b"PK\x03\x04", ZIP),
     (b"\x1f\x8b\x08", "application/gzip"),
     (b"\x28\xb5\x2f\xfd", "application/zstd"),
     (b"\x7fELF", "application/x-elf"),
@@ -38,14 +45,22 @@ const SIGNATURES: &[(&[u8], &str)] = &[
     (b"ID3", "audio/mpeg"),
     (b"OggS", "application/ogg"),
     (b"%!PS-Adobe-", "application/postscript"),
+    (b"II*\0", "image/tiff"),
+    (b"MM\0*", "image/tiff"),
+    (b"\0\0\x01\0", "image/x-icon"),
 ];
 
 /// The sort of a body, or its media type as an error if it is none that can be read.
 pub(crate) fn detect(bytes: &[u8], header: Option<&str>) -> Result<Media, Error> {
     let declared = header.map(essence).filter(|essence| essence.contains('/'));
     let wide = utf16(bytes, header);
-    if let Some((_, found)) = SIGNATURES.iter().find(|(signature, _)| bytes.starts_with(signature)) {
-        return if *found == PDF { Ok(Media::Pdf) } else { Err(Error::UnsupportedType((*found).to_owned())) };
+    if let Some(found) = signed(bytes) {
+        return match found {
+            PDF => Ok(Media::Pdf),
+            ZIP => Ok(Media::Archive),
+            image if image.starts_with("image/") => Ok(Media::Image(image)),
+            other => Err(Error::UnsupportedType(other.to_owned())),
+        };
     }
     let media = match declared.as_deref() {
         None | Some("application/octet-stream" | "unknown/unknown" | "*/*") => sniff(bytes, wide)?,
@@ -65,6 +80,18 @@ pub(crate) fn detect(bytes: &[u8], header: Option<&str>) -> Result<Media, Error>
         return Err(Error::UnsupportedType(found.unwrap_or_else(|| "application/octet-stream".to_owned())));
     }
     Ok(media)
+}
+
+/// What the first bytes say, where they say it for sure.
+fn signed(bytes: &[u8]) -> Option<&'static str> {
+    let simple =
+        SIGNATURES.iter().find(|(signature, _)| bytes.starts_with(signature)).map(|(_, found)| *found);
+    simple.or_else(|| match (bytes.get(..4)?, bytes.get(4..8)?, bytes.get(8..12)?) {
+        (b"RIFF", _, b"WEBP") => Some("image/webp"),
+        (_, b"ftyp", b"avif" | b"avis") => Some("image/avif"),
+        (_, b"ftyp", b"heic" | b"heix" | b"mif1") => Some("image/heif"),
+        _ => None,
+    })
 }
 
 fn essence(header: &str) -> String {

@@ -19,7 +19,7 @@ pub(crate) fn read(html: &str, xhtml: bool, url: &Url, options: &Options) -> Doc
     let targets = Targets::new(&tree, url);
     let mut document = Document::default();
     describe(&tree, &targets, options, &mut document);
-    write(&tree, &targets, options, &mut document);
+    write(&tree, &targets, options, Frame::Cut, &mut document);
     if let Some(root) = root(&tree) {
         document.needs_javascript = status::needs_javascript(&tree, root, document.word_count);
     }
@@ -29,6 +29,27 @@ pub(crate) fn read(html: &str, xhtml: bool, url: &Url, options: &Options) -> Doc
     }
     document.extracted = options.schema.as_ref().map(|schema| schema.read(&dom, &tree, options));
     document
+}
+
+/// Reads a page that is content from its first word to its last: made of a file, without a frame.
+pub(crate) fn read_whole(html: &str, url: &Url, options: &Options) -> Document {
+    let Some(dom) = parse::parse(html, false, options) else { return unparsed(html) };
+    let tree = Tree::new(&dom);
+    let targets = Targets::new(&tree, url);
+    let mut document = Document::default();
+    describe(&tree, &targets, options, &mut document);
+    write(&tree, &targets, options, Frame::None, &mut document);
+    if document.markdown.is_empty() {
+        document.page_status = PageStatus::Empty;
+    }
+    document
+}
+
+/// What to do about navigation, footers and the like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Frame {
+    Cut,
+    None,
 }
 
 /// The document of a part of a page. What is judged is the page, not the part: `whole` has the judgements.
@@ -51,7 +72,7 @@ fn select(dom: &Dom, url: &Url, options: &Options, whole: Document) -> Document 
     if !selection.target_elements.is_empty() {
         skipped_selectors.extend(selection.focus(dom, &mut tree));
     }
-    write(&tree, &targets(&tree), options, &mut document);
+    write(&tree, &targets(&tree), options, Frame::Cut, &mut document);
     document.skipped_selectors = skipped_selectors;
     document
 }
@@ -65,7 +86,7 @@ fn describe(tree: &Tree<'_>, targets: &Targets, options: &Options, document: &mu
 }
 
 /// What the page says.
-fn write(tree: &Tree<'_>, targets: &Targets, options: &Options, document: &mut Document) {
+fn write(tree: &Tree<'_>, targets: &Targets, options: &Options, frame: Frame, document: &mut Document) {
     let Some(root) = root(tree) else { return };
     let whole = View { tree, targets, skip: &[] };
     document.markdown = markdown::markdown(whole, &[root]);
@@ -74,11 +95,14 @@ fn write(tree: &Tree<'_>, targets: &Targets, options: &Options, document: &mut D
         document.cleaned_html = cleaned::html(whole, root);
     }
     document.word_count = words(tree, root);
-    main_content(whole, root, options, document);
+    main_content(whole, root, options, frame, document);
 }
 
-fn main_content(whole: View<'_>, root: Index, options: &Options, document: &mut Document) {
-    let mut main = content::find(whole.tree, root, document);
+fn main_content(whole: View<'_>, root: Index, options: &Options, frame: Frame, document: &mut Document) {
+    let mut main = match frame {
+        Frame::Cut => content::find(whole.tree, root, document),
+        Frame::None => content::all(whole.tree, root),
+    };
     if let Some(filter) = &options.filter {
         filter.apply(whole.tree, root, document, &mut main);
     }

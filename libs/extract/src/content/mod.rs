@@ -37,6 +37,17 @@ pub(crate) struct Main {
     pub(crate) confidence: f32,
 }
 
+/// The main content of what has no frame: all of it.
+pub(crate) fn all(tree: &Tree<'_>, root: Index) -> Main {
+    Main {
+        roots: vec![root],
+        skip: vec![false; tree.len()],
+        unread: Vec::new(),
+        kind: ContentKind::Text,
+        confidence: 1.0,
+    }
+}
+
 /// Finds the main content below the root of a page.
 pub(crate) fn find(tree: &Tree<'_>, root: Index, document: &Document) -> Main {
     let unmarked = Mass::new(tree, root, &vec![false; tree.len()]);
