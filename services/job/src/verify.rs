@@ -24,8 +24,17 @@ pub struct Report {
     pub count: usize,
 }
 
-/// Checks the ledger of every job: the sums are those of its pages, its event log has no gap and exactly one terminal event
-/// if it has ended. `url` is that of the job service's database, which may be at work; its tables are brought up to date
+impl Report {
+    fn add(&mut self, problems: Vec<String>) {
+        self.count += problems.len();
+        self.problems.extend(problems);
+        self.problems.truncate(TOLD);
+    }
+}
+
+/// Checks the ledger of every job: the sums are those of its pages, each page has exactly one verdict once the job has ended,
+/// and a job without open pages has ended; its event log has no gap and exactly one terminal event if it has ended. No row
+/// belongs to a job that is not there, no page waits where nobody looks, and a SQLite file is sound. `url` is that of the job service's database, which may be at work; its tables are brought up to date
 /// as the service would do.
 pub async fn verify(url: &str) -> anyhow::Result<Report> {
     if let Some(file) = url.strip_prefix("sqlite://") {
@@ -44,14 +53,13 @@ pub async fn verify(url: &str) -> anyhow::Result<Report> {
         let audit = store.audit(after, LOOK).await.context("read the job store")?;
         report.jobs += audit.jobs;
         report.pages += audit.pages;
-        report.count += audit.problems.len();
-        report.problems.extend(audit.problems);
-        report.problems.truncate(TOLD);
+        report.add(audit.problems);
         after = audit.last;
         if after.is_none() {
             break;
         }
     }
+    report.add(store.leftovers().await.context("read the job store")?);
     store.close().await;
     Ok(report)
 }

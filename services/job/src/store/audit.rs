@@ -1,5 +1,7 @@
 //! Auditing: whether jobs, pages and events agree, job by job.
 
+mod lines;
+
 use domain::JobId;
 use sea_orm::QueryResult;
 use uuid::Uuid;
@@ -26,6 +28,8 @@ struct Log {
     ended: bool,
     sequence: i64,
     found: i64,
+    /// URLs without a verdict.
+    open: i64,
     events: i64,
     first: Option<i64>,
     last: Option<i64>,
@@ -57,6 +61,7 @@ impl Store {
                 counted.1
             ));
         }
+        audit.problems.extend(self.crooked(&ids).await?);
         for log in self.logs(&ids).await? {
             audit.jobs += 1;
             audit.pages += log.found;
@@ -72,9 +77,9 @@ impl Store {
             let text = format!(
                 "SELECT j.id, j.state, j.end_time, j.event_sequence, j.found, COUNT(e.cursor), MIN(e.sequence), \
                  MAX(e.sequence), COUNT(CASE WHEN e.type IN ({terminal}) THEN 1 END), \
-                 MAX(CASE WHEN e.type IN ({terminal}) THEN e.sequence END) \
+                 MAX(CASE WHEN e.type IN ({terminal}) THEN e.sequence END), j.pending + j.running \
                  FROM job j LEFT JOIN event e ON e.job_id = j.id WHERE j.id IN ({}) \
-                 GROUP BY j.id, j.state, j.end_time, j.event_sequence, j.found",
+                 GROUP BY j.id, j.state, j.end_time, j.event_sequence, j.found, j.pending, j.running",
                 sql::row(1, piece.len())
             );
             let rows =
@@ -96,6 +101,9 @@ impl Log {
                 self.state,
                 if self.ended { "known" } else { "not" }
             ));
+        }
+        if self.ended != (self.open == 0) {
+            return Some(format!("it is {}, and {} of its pages are open", self.state, self.open));
         }
         if self.events == 0 && self.ended {
             return None;
@@ -125,5 +133,6 @@ fn read(row: &QueryResult) -> Result<Log, Error> {
         last: row.try_get_by_index(7)?,
         terminal: row.try_get_by_index(8)?,
         terminal_sequence: row.try_get_by_index(9)?,
+        open: row.try_get_by_index(10)?,
     })
 }

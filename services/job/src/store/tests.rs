@@ -239,6 +239,10 @@ async fn an_audit_finds_what_does_not_agree() {
                 "UPDATE event SET sequence = 2 WHERE sequence = 7",
             ),
             ("UPDATE job SET state = 'running'", "UPDATE job SET state = 'cancelled'"),
+            (
+                "UPDATE page SET end_time = NULL WHERE idx = 0",
+                "UPDATE page SET end_time = 1 WHERE end_time IS NULL",
+            ),
         ] {
             tamper(&store, tampering).await;
             let found = store.audit(Some(good.id), 10).await.unwrap();
@@ -247,5 +251,11 @@ async fn an_audit_finds_what_does_not_agree() {
             tamper(&store, repair).await;
         }
         assert!(store.audit(None, 10).await.unwrap().problems.is_empty());
+        assert_eq!(store.leftovers().await.unwrap(), Vec::<String>::new());
+        let id = bad.id.0.simple();
+        let literal = if store.db.is_sqlite() { format!("x'{id}'") } else { format!("'{id}'") };
+        tamper(&store, &format!("DELETE FROM job WHERE id = {literal}")).await;
+        let found = store.leftovers().await.unwrap();
+        assert_eq!(found.len(), 2, "pages and events: {found:?}");
     }
 }
