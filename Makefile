@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 URL ?=
+SEEDS ?= 20
+SEED ?=
 CARGO ?= cargo
 
 .PHONY: help
@@ -21,10 +23,15 @@ test: ## Runs every test, with real servers
 	$(CARGO) test --locked --workspace
 
 .PHONY: faults
-faults: ## Runs the long rows of the fault matrix (minutes)
+faults: ## Runs the long rows of the fault matrix, and schedules of faults by seeds (SEEDS=20, or one: SEED=n)
 	@tools/install test
 	$(CARGO) build --locked --workspace --bins
+ifeq ($(SEED),)
 	$(CARGO) test --locked -p crawler --test faults
+	SEEDS=$(SEEDS) $(CARGO) test --locked -p standalone --test faults -- --nocapture --test-threads 1
+else
+	SEED=$(SEED) $(CARGO) test --locked -p standalone --test faults seeds -- --nocapture
+endif
 
 .PHONY: check
 check: ## Formatting, lints, layering, protos

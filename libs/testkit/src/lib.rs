@@ -6,10 +6,13 @@
 pub mod collector;
 mod ear;
 pub mod inbox;
+mod ledger;
 mod mesh;
 mod processes;
+mod proxy;
 pub mod rest;
 pub mod site;
+mod small_disk;
 
 use std::time::Duration;
 
@@ -18,10 +21,23 @@ pub use self::{
     ear::expect_error,
     inbox::Inbox,
     mesh::{Clients, Mesh, MeshBuilder, assert_adds_up},
-    processes::Processes,
+    processes::{Link, Member, Processes, ProcessesBuilder},
+    proxy::{Proxy, Toxic, Way},
     rest::{Rest, send as rest_send},
     site::Site,
+    small_disk::SmallDisk,
 };
+
+/// A NATS server of its own, and the folder that it needs.
+///
+/// # Panics
+/// Where it does not start.
+pub async fn nats() -> (queue::server::NatsServer, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("because the temporary folder can be written");
+    let binary = queue::server::find_server(None).expect("because `make test` installs nats-server");
+    let server = queue::server::NatsServer::start(&binary, folder.path(), 0).await;
+    (server.expect("because it starts"), folder)
+}
 
 /// How long [`eventually`] waits. A condition that needs longer is a bug, not a slow machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);

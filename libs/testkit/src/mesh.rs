@@ -1,6 +1,6 @@
 //! A whole mesh in the test process.
 
-use std::{net::SocketAddr, ops::Deref};
+use std::{net::SocketAddr, ops::Deref, time::Duration};
 
 use api::{
     auth::v1::{CreateTenantRequest, Tenant, auth_service_client::AuthServiceClient},
@@ -200,6 +200,10 @@ impl MeshBuilder {
     }
 }
 
+/// After which times a silent crawler's page goes to another, a busy one says that it lives, and a pull ends.
+pub(crate) const QUEUE_TIMES: (Duration, Duration, Duration) =
+    (Duration::from_secs(3), Duration::from_secs(1), Duration::from_secs(2));
+
 /// The plan of a mesh in a test: loopback may be crawled, faults are noticed soon.
 pub(crate) fn test_plan(
     data: &std::path::Path,
@@ -210,9 +214,12 @@ pub(crate) fn test_plan(
     plan.allow_targets = allow.unwrap_or_else(|| vec!["127.0.0.0/8".to_owned()]);
     plan.admin_key_file = Some(data.join("admin.key"));
     plan.browser_sandbox = !nix::unistd::geteuid().is_root();
-    let soon = "[queue]\nack_wait = \"3s\"\nprogress_interval = \"1s\"\npull_wait = \"2s\"\n";
+    let [ack, progress, pull] = [QUEUE_TIMES.0, QUEUE_TIMES.1, QUEUE_TIMES.2].map(|time| time.as_secs());
+    let soon = format!(
+        "[queue]\nack_wait = \"{ack}s\"\nprogress_interval = \"{progress}s\"\npull_wait = \"{pull}s\"\n"
+    );
     for service in [Service::Job, Service::Crawler, Service::Webhook] {
-        overlay(&mut plan, service, soon);
+        overlay(&mut plan, service, &soon);
     }
     for service in [Service::Auth, Service::Job, Service::Result, Service::Webhook] {
         if let Some(postgres) = postgres {

@@ -48,6 +48,8 @@ type Writer = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
 struct Shared {
     answers: Mutex<HashMap<String, Answer>>,
     writer: Mutex<Option<Writer>>,
+    /// How long a page that is written takes.
+    pace: Mutex<Duration>,
     hits: Mutex<HashMap<String, u32>>,
     visits: Mutex<Vec<(String, Instant)>>,
 }
@@ -106,6 +108,11 @@ impl Site {
         *self.shared.writer.lock() = Some(Box::new(writer));
     }
 
+    /// Lets pages that are written take so long.
+    pub fn pace(&self, time: Duration) {
+        *self.shared.pace.lock() = time;
+    }
+
     /// Visits of a path so far.
     #[must_use]
     pub fn hits(&self, path: &str) -> u32 {
@@ -142,8 +149,9 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         *hits
     };
     let given = shared.answers.lock().get(&path).cloned();
-    let written = || shared.writer.lock().as_ref().and_then(|writer| writer(&path)).map(Answer::Html);
-    let answer = given.or_else(written);
+    let written = || shared.writer.lock().as_ref().and_then(|writer| writer(&path));
+    let pace = *shared.pace.lock();
+    let answer = given.or_else(|| written().map(|html| Answer::Slow(pace, html)));
     match answer {
         Some(Answer::Html(html)) => html_response(200, html),
         Some(Answer::Status(status, html)) => html_response(status, html),

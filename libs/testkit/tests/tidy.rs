@@ -180,3 +180,43 @@ fn each_reason_is_documented() {
     }
     assert!(missing.is_empty(), "not in docs/errors.md: {missing:#?}");
 }
+
+/// Rows of the fault matrix that concern job, crawler, queue, result and store.
+fn in_matrix(row: u32) -> bool {
+    (1..=32).contains(&row) || (64..=70).contains(&row) || row == 74
+}
+
+/// The names of tests in a text: words that begin with `row_` and a number.
+fn row_tests(text: &str) -> BTreeSet<String> {
+    let word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let numbered = |name: &&str| {
+        name.strip_prefix("row_").is_some_and(|rest| rest.starts_with(|digit: char| digit.is_ascii_digit()))
+    };
+    text.split(|letter| !word(letter)).filter(numbered).map(str::to_owned).collect()
+}
+
+/// The rows that a test names: `row_02_16_…` two of them.
+fn rows_of(test: &str) -> Vec<u32> {
+    test.split('_').skip(1).map_while(|part| part.parse().ok()).collect()
+}
+
+#[test]
+fn each_row_of_the_fault_matrix_names_its_tests() {
+    let text = fs::read_to_string(root().join("docs/faults.md")).expect("because it is there");
+    let mut written = BTreeSet::new();
+    for path in sources() {
+        let source = fs::read_to_string(&path).expect("because it can be read");
+        for line in source.lines().filter(|line| line.contains("fn row_")) {
+            written.extend(row_tests(line));
+        }
+    }
+    written.retain(|test| rows_of(test).into_iter().any(in_matrix));
+    assert_eq!(row_tests(&text), written, "docs/faults.md names the tests that there are");
+    for row in (0..100).filter(|row| in_matrix(*row)) {
+        let line = text.lines().find(|line| line.starts_with(&format!("| {row} |")));
+        let line = line.unwrap_or_else(|| panic!("row {row} is missing"));
+        let tests = row_tests(line);
+        assert!(tests.iter().all(|test| rows_of(test).contains(&row)), "row {row}: {tests:?}");
+        assert!(!tests.is_empty() || line.contains("| none: "), "row {row} has no test");
+    }
+}

@@ -106,7 +106,7 @@ async fn a_call_that_has_no_time_left_is_not_made() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_ends_the_handler() {
+async fn row_67_a_client_that_goes_away_ends_the_handler() {
     let ca = Ca::generate().unwrap();
     let dropped = Arc::new(Notify::new());
     let member = start(&ca, stuck(dropped.clone())).await;

@@ -78,7 +78,7 @@ async fn start() -> (Running, Ca, tempfile::TempDir) {
 }
 
 #[tokio::test]
-async fn a_process_serves_drains_and_leaves_at_once_on_the_second_signal() {
+async fn row_07_a_process_serves_drains_and_leaves_at_once_on_the_second_signal() {
     let (mut process, ca, _folder) = start().await;
     let line = process.said("service starts").await;
     let address: SocketAddr = line["address"].as_str().unwrap().parse().unwrap();

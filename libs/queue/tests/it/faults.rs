@@ -14,7 +14,7 @@ use queue::{Bus, Delivery, Epoch, Error, server::NatsServer};
 use crate::support::{Nats, PATIENCE, eventually, nothing, on_each_server, ready, take, texts, work};
 
 #[tokio::test]
-async fn a_killed_server_keeps_what_it_acknowledged() {
+async fn row_08_a_killed_server_keeps_what_it_acknowledged() {
     on_each_server(async |mut nats| {
         let works = (0..100).map(|n| work(&n.to_string())).collect();
         assert!(nats.bus.publish_work_batch(works).await.iter().all(Result::is_ok));
@@ -41,7 +41,7 @@ async fn a_killed_server_keeps_what_it_acknowledged() {
 }
 
 #[tokio::test]
-async fn a_wiped_server_is_set_up_again() {
+async fn row_09_a_wiped_server_is_set_up_again() {
     on_each_server(async |mut nats| {
         nats.bus.publish_work(work("lost")).await.unwrap();
         nats.bus.publish_outcome("lost".into(), Bytes::new()).await.unwrap();
@@ -68,7 +68,7 @@ async fn a_wiped_server_is_set_up_again() {
 }
 
 #[tokio::test]
-async fn a_store_that_was_rolled_back_is_noticed() {
+async fn row_10_a_store_that_was_rolled_back_is_noticed() {
     on_each_server(async |mut nats| {
         nats.bus.publish_work(work("kept")).await.unwrap();
         nats.server.kill().await.unwrap();
@@ -106,7 +106,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[tokio::test]
-async fn deleted_streams_and_consumers_come_back_without_a_reconnect() {
+async fn row_17_deleted_streams_and_consumers_come_back_without_a_reconnect() {
     on_each_server(async |nats| {
         let js = admin(&nats).await;
         let mut outcomes = nats.bus.outcomes("job");
@@ -264,7 +264,7 @@ async fn two_meshes_share_a_server_by_prefix() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_reported_by_readiness() {
+async fn row_21_a_wrong_password_is_reported_by_readiness() {
     on_each_server(async |nats| {
         let config = queue::Config {
             url: format!("nats://crawlmesh:wrong@127.0.0.1:{}", nats.server.port()),

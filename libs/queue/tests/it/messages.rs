@@ -27,7 +27,7 @@ async fn a_message_goes_round_and_is_gone_after_its_ack() {
 }
 
 #[tokio::test]
-async fn the_same_id_is_stored_once() {
+async fn row_15_the_same_id_is_stored_once() {
     on_each_server(async |nats| {
         for _ in 0..3 {
             nats.bus.publish_work(work("same")).await.unwrap();
@@ -94,7 +94,7 @@ async fn a_message_given_back_comes_at_once_and_a_terminated_one_never() {
 }
 
 #[tokio::test]
-async fn a_message_that_does_not_fit_is_refused_with_the_limit() {
+async fn row_19_a_message_that_does_not_fit_is_refused_with_the_limit() {
     on_each_server(async |nats| {
         let limit = nats.bus.max_payload();
         let fits = Bytes::from(vec![b'x'; limit]);
@@ -110,7 +110,7 @@ async fn a_message_that_does_not_fit_is_refused_with_the_limit() {
 }
 
 #[tokio::test]
-async fn a_full_stream_refuses_and_keeps_what_it_has() {
+async fn row_18_a_full_stream_refuses_and_keeps_what_it_has() {
     on_each_server_with(
         |config| config.max_work_messages = 3,
         async |nats| {

@@ -292,7 +292,7 @@ async fn a_reader_of_sqlite_cannot_write() {
 }
 
 #[tokio::test]
-async fn transactions_that_lose_on_postgres_are_run_again() {
+async fn row_28_transactions_that_lose_on_postgres_are_run_again() {
     let db = open(&testing::postgres().unwrap()).await;
     insert(&db, "a").await.unwrap();
     insert(&db, "b").await.unwrap();

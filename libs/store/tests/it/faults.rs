@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use sea_orm::{ConnectionTrait, Database, DbErr, EntityTrait, PaginatorTrait};
+use sea_orm::{ConnectionTrait, Database, DbErr, EntityTrait, PaginatorTrait, TransactionTrait};
 use store::{Config, Db, Error, is_unavailable, testing};
 use tokio::task::JoinSet;
 
 use crate::schema::{Migrator, count, eventually, insert, item, open};
 
 #[tokio::test]
-async fn postgres_heals_after_a_restart() {
+async fn row_23_postgres_heals_after_a_restart() {
     let server = testing::Postgres::start().unwrap();
     let config = Config { url: server.fresh_url().unwrap(), ..Config::default() };
     let db = open(&config).await;
@@ -32,7 +32,7 @@ async fn postgres_heals_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_waited_for_and_then_reported() {
+async fn row_24_a_server_that_is_not_there_is_waited_for_and_then_reported() {
     let server = testing::Postgres::start().unwrap();
     let url = server.fresh_url().unwrap();
     server.stop().unwrap();
@@ -50,7 +50,7 @@ async fn a_server_that_is_not_there_is_waited_for_and_then_reported() {
 }
 
 #[tokio::test]
-async fn a_locked_sqlite_file_is_unavailable_and_then_free_again() {
+async fn row_30_a_locked_sqlite_file_is_unavailable_and_then_free_again() {
     let config = Config { busy_timeout: Duration::from_millis(200), ..testing::sqlite().unwrap() };
     let db = open(&config).await;
     insert(&db, "before").await.unwrap();
@@ -67,7 +67,7 @@ async fn a_locked_sqlite_file_is_unavailable_and_then_free_again() {
 }
 
 #[tokio::test]
-async fn a_slow_statement_is_cut_off() {
+async fn row_26_a_slow_statement_is_cut_off() {
     let config = Config { statement_timeout: Duration::from_millis(200), ..testing::postgres().unwrap() };
     let db = open(&config).await;
     let start = Instant::now();
@@ -77,7 +77,7 @@ async fn a_slow_statement_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_pool_in_use_is_unavailable_after_the_acquire_timeout() {
+async fn row_27_a_pool_in_use_is_unavailable_after_the_acquire_timeout() {
     for (name, config) in testing::both().unwrap() {
         eprintln!("on {name}");
         let config = Config { max_connections: 1, acquire_timeout: Duration::from_millis(200), ..config };
@@ -99,6 +99,21 @@ async fn a_pool_in_use_is_unavailable_after_the_acquire_timeout() {
         held.abort_all();
         eventually(Duration::from_secs(5), async || insert(&db, "x").await.is_ok()).await;
     }
+}
+
+/// As while another version brings the tables up to date.
+#[tokio::test]
+async fn row_29_a_table_that_another_holds_is_unavailable_and_then_free_again() {
+    let config = Config { statement_timeout: Duration::from_millis(400), ..testing::postgres().unwrap() };
+    let db = open(&config).await;
+    let other = Database::connect(&config.url).await.unwrap();
+    let migration = other.begin().await.unwrap();
+    migration.execute_unprepared("LOCK TABLE item IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let error = insert(&db, "locked out").await.unwrap_err();
+    assert!(is_unavailable(&error), "{error:?}");
+    migration.commit().await.unwrap();
+    insert(&db, "after").await.unwrap();
+    assert_eq!(count(&db).await, 1);
 }
 
 #[tokio::test]

@@ -81,7 +81,7 @@ async fn proof_after(bed: &Bed, page: &crate::boot::Page, site: &Site) -> crate:
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn poison_is_not_touched_and_garbage_is_thrown_away() {
+async fn row_05_poison_is_not_touched_and_garbage_is_thrown_away() {
     let (bed, site) = (Bed::start(SHORT).await, Site::start().await);
     let mut page = bed.page(&site.url("/article"), CrawlConfig::default());
     page.task.crashes = 3;
@@ -99,7 +99,7 @@ async fn poison_is_not_touched_and_garbage_is_thrown_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queue_that_restarts_costs_nothing() {
+async fn row_08_a_queue_that_restarts_costs_nothing() {
     let (mut bed, site) = (Bed::start("browser.enabled = false").await, Site::start().await);
     let hang =
         bed.page(&site.url("/hang"), CrawlConfig { page_timeout: seconds(2), ..CrawlConfig::default() });

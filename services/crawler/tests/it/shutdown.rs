@@ -16,7 +16,7 @@ fn slow() -> CrawlConfig {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crawler_that_stops_hands_its_pages_back() {
+async fn row_06_a_crawler_that_stops_hands_its_pages_back() {
     let (mut bed, site) = (Bed::start(NO_BROWSER).await, Site::start().await);
     let page = bed.page(&site.url("/hang"), slow());
     bed.publish(Lane::Http, &page).await;
@@ -39,7 +39,7 @@ async fn a_crawler_without_work_stops_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_a_crawler_that_was_killed_comes_to_another_one_as_a_crash() {
+async fn row_01_a_page_of_a_crawler_that_was_killed_comes_to_another_one_as_a_crash() {
     let (mut bed, site) = (Bed::start(NO_BROWSER).await, Site::start().await);
     let mut page = bed.page(&site.url("/article"), slow());
     page.task.crashes = 1;

@@ -55,7 +55,7 @@ async fn a_finished_job_cannot_be_cancelled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cancelling_races_with_outcomes_and_the_ledger_adds_up() {
+async fn row_65_cancelling_races_with_outcomes_and_the_ledger_adds_up() {
     on_both(async |bench: Bench| {
         for _ in 0..10 {
             let job = bench.create(&["https://example.com/a", "https://example.com/b"]).await;

@@ -63,7 +63,7 @@ async fn a_watch_follows_to_the_end_and_resumes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn watches_are_limited_and_given_back() {
+async fn row_67_watches_are_limited_and_given_back() {
     let url = store::testing::sqlite().unwrap().url;
     let bench = Bench::start(&url, &[("limits.max_watches", "1")]).await;
     let job = bench.create(&["https://example.com/"]).await;

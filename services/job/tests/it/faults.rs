@@ -7,6 +7,7 @@ use api::{
     job::v1::{self as pb, job::State, page::Verdict},
 };
 use domain::Lane;
+use prost::Message;
 use tokio::time::Instant;
 use tonic::Code;
 use tonic_types::StatusExt;
@@ -33,7 +34,7 @@ async fn a_job_goes_on_after_a_restart_and_after_a_crash() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn crashes_at_any_moment_lose_nothing() {
+async fn row_32_crashes_at_any_moment_lose_nothing() {
     on_both(async |mut bench: Bench| {
         let mut jobs = Vec::new();
         for round in 0..10 {
@@ -54,7 +55,7 @@ async fn crashes_at_any_moment_lose_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn submits_succeed_while_the_queue_is_away_and_work_goes_on_when_it_is_back() {
+async fn row_08_submits_succeed_while_the_queue_is_away_and_work_goes_on_when_it_is_back() {
     on_both(async |mut bench: Bench| {
         let before = bench.submit(pb::CreateCrawlJobRequest { urls: urls(20), ..Default::default() }).await;
         bench.crawl(Lane::Http, 5, ok).await;
@@ -71,7 +72,7 @@ async fn submits_succeed_while_the_queue_is_away_and_work_goes_on_when_it_is_bac
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wiped_queue_delays_a_job_and_loses_nothing() {
+async fn row_09_a_wiped_queue_delays_a_job_and_loses_nothing() {
     on_both(async |mut bench: Bench| {
         let job = bench.submit(pb::CreateCrawlJobRequest { urls: urls(30), ..Default::default() }).await;
         bench.crawl(Lane::Http, 7, ok).await;
@@ -94,7 +95,7 @@ async fn a_wiped_queue_delays_a_job_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_without_an_outcome_is_dispatched_again() {
+async fn row_10_a_page_without_an_outcome_is_dispatched_again() {
     with(&[("reconcile.dispatch_timeout", "\"300ms\"")], async |bench: Bench| {
         let job = bench.create(&["https://example.com/"]).await;
         let lost = bench.tasks(Lane::Http, 1).await.remove(0);
@@ -121,7 +122,7 @@ async fn a_page_without_an_outcome_is_dispatched_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_goes_away_is_unavailable_and_comes_back() {
+async fn row_24_a_database_that_goes_away_is_unavailable_and_comes_back() {
     let postgres = store::testing::Postgres::start().unwrap();
     let bench = Bench::start(&postgres.fresh_url().unwrap(), &[]).await;
     let job = bench.submit(pb::CreateCrawlJobRequest { urls: urls(10), ..Default::default() }).await;
@@ -141,6 +142,22 @@ async fn a_database_that_goes_away_is_unavailable_and_comes_back() {
     let ended = bench.crawl_to_the_end(&[&job.name]).await.remove(0);
     assert_eq!(ended.counts.unwrap().succeeded, 10);
     bench.check(&job.name).await;
+}
+
+/// A field that only a later version of the crawler knows, beside all that this one knows.
+#[tokio::test(flavor = "multi_thread")]
+async fn row_69_an_outcome_of_a_later_version_is_booked() {
+    on_both(async |bench: Bench| {
+        let job = bench.create(&["https://example.com/"]).await;
+        let delivery = bench.tasks(Lane::Http, 1).await.remove(0);
+        let mut payload = ok(&read(&delivery)).encode_to_vec();
+        prost::encoding::string::encode(60_000, &"of a later version".to_owned(), &mut payload);
+        bench.bus.publish_outcome("later".to_owned(), payload.into()).await.unwrap();
+        delivery.ack().await.unwrap();
+        assert_eq!(bench.ended(&job.name).await.verdicts.get("ok"), Some(&1));
+        bench.check(&job.name).await;
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

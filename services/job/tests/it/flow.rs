@@ -62,7 +62,7 @@ async fn a_job_without_success_has_failed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_comes_twice_or_too_late_changes_nothing() {
+async fn row_02_16_what_comes_twice_or_too_late_changes_nothing() {
     on_both(async |bench: Bench| {
         let job = bench.create(&["https://example.com/a", "https://example.com/b"]).await;
         let tasks = bench.tasks(Lane::Http, 2).await;
@@ -187,7 +187,7 @@ async fn a_page_goes_to_the_browser_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_that_is_handed_back_comes_at_once_and_a_poisonous_one_never_again() {
+async fn row_05_a_page_that_is_handed_back_comes_at_once_and_a_poisonous_one_never_again() {
     on_both(async |bench: Bench| {
         let job = bench.create(&["https://example.com/a", "https://example.com/b"]).await;
         bench

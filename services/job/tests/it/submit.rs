@@ -13,7 +13,7 @@ fn with_id(id: &str) -> pb::CreateCrawlJobRequest {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_calls_with_one_request_id_are_one_job() {
+async fn row_66_fifty_calls_with_one_request_id_are_one_job() {
     on_both(async |bench: Bench| {
         let calls = (0..50).map(|_| {
             let (mut client, request) = (bench.client(), bench.ask(with_id("same")));

@@ -10,7 +10,7 @@ use tonic_types::StatusExt;
 use crate::boot::{Page, World, eventually, refused, someone, worlds};
 
 #[tokio::test]
-async fn a_crash_before_the_row_leaves_nothing_visible_and_nothing_for_ever() {
+async fn row_03_a_crash_before_the_row_leaves_nothing_visible_and_nothing_for_ever() {
     for world in worlds() {
         let result = world.start().await;
         let whom = someone();
@@ -43,7 +43,7 @@ async fn a_crash_before_the_row_leaves_nothing_visible_and_nothing_for_ever() {
 }
 
 #[tokio::test]
-async fn an_object_store_that_fails_is_told_and_nothing_is_half_visible() {
+async fn row_70_an_object_store_that_fails_is_told_and_nothing_is_half_visible() {
     for world in worlds() {
         let result = world.start().await;
         let whom = someone();
@@ -91,7 +91,7 @@ async fn objects_that_vanished_are_a_failure_and_not_an_empty_page() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_is_told_and_comes_back() {
+async fn row_24_a_database_that_is_away_is_told_and_comes_back() {
     let postgres = store::testing::Postgres::start().expect("a database server");
     let url = postgres.fresh_url().expect("a database");
     let world = World::new(store::Config { url, ..store::Config::default() });
@@ -113,7 +113,7 @@ async fn a_database_that_is_away_is_told_and_comes_back() {
 }
 
 #[tokio::test]
-async fn an_upload_that_breaks_off_leaves_nothing() {
+async fn row_67_an_upload_that_breaks_off_leaves_nothing() {
     let world = &worlds()[0];
     let result = world.start().await;
     let whom = someone();

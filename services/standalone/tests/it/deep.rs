@@ -183,8 +183,8 @@ async fn sitemaps_say_which_pages_there_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn kill_9_of_the_job_service_in_the_middle_costs_no_page_and_adds_none() {
-    let (mut mesh, site) = (Processes::start(None).await, Site::start().await);
+async fn row_32_kill_9_of_the_job_service_in_the_middle_costs_no_page_and_adds_none() {
+    let (mut mesh, site) = (Processes::start().await, Site::start().await);
     site.write(tree_with_traps(4));
     let deep = json!({"max_depth": 50, "max_pages": 300, "strategy": "DFS"});
     let body = json!({"urls": [site.url("/t/")], "config": {"render": "HTTP", "deep_crawl": deep}});

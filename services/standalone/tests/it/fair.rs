@@ -21,7 +21,7 @@ async fn overtaken(clients: &Clients, site: &Site, path: &str, wait: bool) -> us
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_job_holds_up_nobody() {
+async fn row_64_a_large_job_holds_up_nobody() {
     let mesh = Mesh::start().await;
     let site = Site::start().await;
     for number in 0..3000 {

@@ -28,7 +28,7 @@ async fn a_job_is_one_trace_from_submit_to_webhook() {
     let (collector, site, inbox) = (Collector::start().await, Site::start().await, Inbox::start().await);
     // A page that writes itself is fetched over HTTP first and then rendered: every span there is, in one trace.
     site.set("/app", Answer::Html(crate::render::APP.into()));
-    let mesh = Processes::start(Some(&collector.endpoint())).await;
+    let mesh = Processes::builder().otlp_endpoint(&collector.endpoint()).start().await;
     let trace = "0af7651916cd43dd8448eb211c80319c";
     let body = json!({
         "urls": [site.url("/app")],

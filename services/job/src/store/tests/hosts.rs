@@ -119,7 +119,7 @@ async fn tenants_take_turns_at_a_host() {
 }
 
 #[tokio::test]
-async fn two_services_on_one_database_keep_one_rate() {
+async fn row_68_two_services_on_one_database_keep_one_rate() {
     let (one, config) = polite_stores().await.pop().unwrap();
     let two = Store::open(&config, slow()).await.unwrap();
     let tenant = TenantId::new();
