@@ -28,9 +28,9 @@ impl Puller {
         self.requests.pull(max, wait).await
     }
 
-    /// Stops pulling and gives back what is on its way here, so that another worker gets it at once.
-    pub async fn close(self) {
-        self.requests.close().await;
+    /// Stops pulling, and returns what was on its way here: it is the caller's to settle.
+    pub async fn close(self) -> Vec<Delivery> {
+        self.requests.close().await
     }
 }
 
@@ -65,5 +65,12 @@ impl Outcomes {
             self.ensured = 0;
         }
         pulled
+    }
+    /// Stops pulling, and gives back what was on its way here, so that another reader gets it at once.
+    pub async fn close(self) {
+        for delivery in self.requests.close().await {
+            // It comes back by itself after ack_wait if this is lost.
+            let _ = delivery.nak().await;
+        }
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! One pull first sweeps the consumers (`no_wait` requests, by weight), and only when all are empty leaves one waiting
 //! request of one message at each. All waiting requests answer to one subscription that the server ends after its first
-//! message, so together they deliver one. After the last message there was, the next pull waits at once: a sweep
-//! that finds nothing costs an old server 20 ms, in which the next message would lie. Promises: a pull may be dropped at any
-//! time; what was on its way comes with the next pull, or from the server after `ack_wait`.
+//! message, so together they deliver one. They outlive the pull that sent them: ending them loses what the server sends in
+//! that moment, which then comes late and looks like a crash. After the last message there was, the next pull waits at once: a
+//! sweep that finds nothing costs an old server 20 ms, in which the next message would lie. Promises: a pull may be dropped
+//! at any time; what was on its way comes with the next pull, or from the server after `ack_wait`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +18,9 @@ use crate::{Delivery, Error, link::Link, shares::Shares};
 
 /// A pull that is refused at once is not repeated faster than this.
 const REFUSED_PAUSE: Duration = Duration::from_millis(250);
-/// How long after its end the server may take to say that a waiting request is over.
+/// How many pulls may wait with the same requests, in case the server has lost one without saying so.
+const WAITS: u32 = 10;
+/// How much longer than that the server keeps them: it is we who end them.
 const EXPIRY_GRACE: Duration = Duration::from_secs(1);
 /// Less than this is not worth waiting for.
 const SHORTEST_WAIT: Duration = Duration::from_millis(2);
@@ -59,6 +62,7 @@ struct Waiting {
     /// At how many consumers the request is already.
     asked: usize,
     epoch: u64,
+    /// When they are sent anew.
     until: Instant,
 }
 
@@ -111,7 +115,7 @@ impl Requests {
             return Ok(left);
         }
         loop {
-            // A pull that was dropped while it waited left its requests standing: nothing was there then, so go on waiting.
+            // Requests of an earlier pull still stand: nothing was there then, so go on waiting.
             if self.waiting.is_none() {
                 if !std::mem::take(&mut self.idle) {
                     self.sweep(max).await?;
@@ -121,10 +125,10 @@ impl Requests {
                         return Ok(self.take(max));
                     }
                 }
-                self.begin_to_wait(until).await?;
+                self.begin_to_wait().await?;
             }
             let asked = Instant::now();
-            if let Some(delivery) = self.wait().await? {
+            if let Some(delivery) = self.wait(until).await? {
                 self.idle = delivery.pending == 0 && asked.elapsed() >= WAITED;
                 return Ok(vec![delivery]);
             }
@@ -144,7 +148,7 @@ impl Requests {
             self.waiting = None;
         }
         self.last = now;
-        if self.waiting.as_ref().is_some_and(|w| w.epoch != self.link.epoch()) {
+        if self.waiting.as_ref().is_some_and(|w| w.epoch != self.link.epoch() || w.until <= now) {
             self.waiting = None;
         }
         while self.found.len() < max {
@@ -159,16 +163,43 @@ impl Requests {
         self.take(max)
     }
 
-    /// Gives back what is on its way here.
-    pub(crate) async fn close(mut self) {
+    /// Stops asking, and returns what was on its way here.
+    ///
+    /// Afterwards the server has no request of ours that it could still answer.
+    pub(crate) async fn close(mut self) -> Vec<Delivery> {
         let mut rest = self.left_over(usize::MAX);
-        let waited = self.waiting.take().and_then(|mut w| w.answers.next().now_or_never()).flatten();
-        if let Some(Answer::Message(delivery)) = waited.map(|m| self.read(m)) {
-            rest.push(*delivery);
+        // Without a connection the server has forgotten our requests already.
+        if self.link.usable().is_ok() {
+            rest.extend(self.end_sweep().await);
+            rest.extend(self.end_wait().await);
         }
-        for delivery in rest {
-            // It comes back by itself after ack_wait if this is lost.
-            let _ = delivery.nak().await;
+        rest
+    }
+
+    /// What a sweep that was dropped still brings.
+    async fn end_sweep(&mut self) -> Vec<Delivery> {
+        let mut found = Vec::new();
+        let deadline = self.last + OLD_SERVER_EXPIRY + OLD_SERVER_GRACE;
+        while self.answers.is_some()
+            && let Ok(Some(message)) = self.answer(deadline).await
+        {
+            if let Answer::Message(delivery) = self.read(message) {
+                found.push(*delivery);
+            }
+        }
+        found
+    }
+
+    /// Ends the waiting requests with a message of our own: it comes after one that was on its way, or it is the
+    /// first and the server ends the subscription.
+    async fn end_wait(&mut self) -> Option<Delivery> {
+        let mut waiting = self.waiting.take()?;
+        let end = self.link.client.publish(format!("{}.end", waiting.inbox), Bytes::new());
+        end.await.ok()?;
+        let first = tokio::time::timeout(self.link.config.publish_timeout, waiting.answers.next());
+        match self.read(first.await.ok()??) {
+            Answer::Message(delivery) => Some(*delivery),
+            Answer::Over | Answer::Refused | Answer::Gone(_) => None,
         }
     }
 
@@ -291,7 +322,8 @@ impl Requests {
     }
 
     /// Makes the inbox of waiting requests; the server ends its subscription after the first message.
-    async fn begin_to_wait(&mut self, until: Instant) -> Result<(), Error> {
+    async fn begin_to_wait(&mut self) -> Result<(), Error> {
+        let until = Instant::now() + self.link.config.pull_wait * WAITS;
         let inbox = self.link.client.new_inbox();
         let mut answers =
             self.link.client.subscribe(format!("{inbox}.*")).await.map_err(Error::unavailable)?;
@@ -300,12 +332,12 @@ impl Requests {
         Ok(())
     }
 
-    /// Sends the waiting requests that were not sent yet, and waits for the first message.
-    async fn wait(&mut self) -> Result<Option<Delivery>, Error> {
-        while let Some((source, reply, until)) = self.waiting.as_ref().and_then(|w| {
+    /// Sends the waiting requests that were not sent yet, and waits for the first message until then.
+    async fn wait(&mut self, until: Instant) -> Result<Option<Delivery>, Error> {
+        while let Some((source, reply, end)) = self.waiting.as_ref().and_then(|w| {
             (w.asked < self.subjects.len()).then(|| (w.asked, format!("{}.{}", w.inbox, w.asked), w.until))
         }) {
-            let expires = until.saturating_duration_since(Instant::now()).max(SHORTEST_WAIT).as_nanos();
+            let expires = (end.saturating_duration_since(Instant::now()) + EXPIRY_GRACE).as_nanos();
             self.send(source, reply, format!(r#"{{"batch":1,"expires":{expires}}}"#)).await?;
             if let Some(waiting) = self.waiting.as_mut() {
                 waiting.asked += 1;
@@ -313,7 +345,6 @@ impl Requests {
         }
         let link = Arc::clone(&self.link);
         let Some(waiting) = self.waiting.as_mut() else { return Ok(None) };
-        let until = waiting.until;
         let message = tokio::select! {
             biased;
             message = waiting.answers.next() => message,
@@ -321,7 +352,7 @@ impl Requests {
                 self.waiting = None;
                 return Err(error);
             }
-            () = tokio::time::sleep_until(until + EXPIRY_GRACE) => None,
+            () = tokio::time::sleep_until(until) => return Ok(None),
         };
         self.waiting = None;
         match message.map(|m| self.read(m)) {

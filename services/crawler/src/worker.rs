@@ -32,8 +32,6 @@ const PULL_PAUSE: Duration = Duration::from_millis(500);
 /// First pause before an outcome is published again; it doubles up to [`LAST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
-/// At shutdown: how long to look for pages that were on their way already.
-const LAST_LOOK: Duration = Duration::from_millis(200);
 /// At shutdown: how long outcomes may take after the grace is over. What is not settled then counts as a crash.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
@@ -101,7 +99,7 @@ impl Worker {
         while !stop.is_cancelled() {
             let () = stop.run_until_cancelled(self.step(&mut puller)).await.unwrap_or_default();
         }
-        self.drain(&mut puller, grace).await;
+        self.drain(puller, grace).await;
     }
 
     /// Waits for a free slot and for work, and starts it.
@@ -132,14 +130,21 @@ impl Worker {
         }
     }
 
-    async fn drain(&self, puller: &mut Puller, grace: Duration) {
-        // A dropped pull may have asked for a page that is on its way; it would come back as if we had crashed of it.
-        let place = self.0.free.clone().acquire_owned();
-        if let Ok(Ok(place)) = timeout(LAST_LOOK, place).await
-            && let Ok(Ok(deliveries)) = timeout(LAST_LOOK, puller.pull(1)).await
-        {
-            self.start(deliveries, vec![place]);
+    async fn drain(&self, puller: Puller, grace: Duration) {
+        // What was on its way is worked on or released; left alone, it would come back as if we had crashed of it.
+        let mut places = Vec::new();
+        let mut deliveries = Vec::new();
+        for delivery in puller.close().await {
+            match self.0.free.clone().try_acquire_owned() {
+                Ok(place) => {
+                    places.push(place);
+                    deliveries.push(delivery);
+                }
+                // More than we asked for, which a sweep that was dropped can bring.
+                Err(_) => drop(delivery.nak().await),
+            }
         }
+        self.start(deliveries, places);
         let all = u32::try_from(self.0.slots).unwrap_or(u32::MAX);
         if timeout(grace, self.0.free.acquire_many(all)).await.is_ok() {
             return;

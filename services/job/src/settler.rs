@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use mesh::Shutdown;
-use queue::{Bus, Delivery};
+use queue::{Bus, Delivery, Outcomes};
 use rand::RngExt;
 use serde::Deserialize;
 use tokio::time::sleep;
@@ -68,9 +68,14 @@ struct Work {
 }
 
 impl Settler {
-    /// Settles until the shutdown begins; a batch that was pulled is finished.
+    /// Settles until the shutdown begins; a batch that was pulled is finished, and what was on its way given back.
     pub(crate) async fn run(self, shutdown: Shutdown) {
         let mut outcomes = self.bus.outcomes(DURABLE);
+        self.settle(&mut outcomes, &shutdown).await;
+        outcomes.close().await;
+    }
+
+    async fn settle(&self, outcomes: &mut Outcomes, shutdown: &Shutdown) {
         let mut pause = PAUSE.0;
         loop {
             let pulled = tokio::select! {
@@ -82,7 +87,7 @@ impl Settler {
                 Ok(deliveries) => {
                     pause = PAUSE.0;
                     let more = deliveries.last().is_some_and(|delivery| delivery.pending > 0);
-                    let settled = self.take(deliveries, &shutdown).await;
+                    let settled = self.take(deliveries, shutdown).await;
                     self.caught_up.store(settled && !more, Ordering::Relaxed);
                 }
                 Err(error) => {
