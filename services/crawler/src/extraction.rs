@@ -41,8 +41,12 @@ impl Extractor {
     /// An extractor with so many threads.
     pub(crate) fn new(threads: usize) -> anyhow::Result<Self> {
         let count = threads.max(1);
-        let threads =
-            ThreadPoolBuilder::new().num_threads(count).thread_name(|_| "extract".to_owned()).build();
+        let threads = ThreadPoolBuilder::new()
+            .num_threads(count)
+            .thread_name(|_| "extract".to_owned())
+            // Without it a panic ends the process. Whoever waits hears of it: its channel is dropped.
+            .panic_handler(|_| {})
+            .build();
         let threads = Arc::new(threads.context("start the threads of extraction")?);
         Ok(Self { places: Arc::new(Semaphore::new(count)), threads })
     }

@@ -11,6 +11,8 @@ use url::Url;
 
 use crate::browser::options::Options;
 use crate::classify::{self, Judgement};
+use crate::spec::Spec;
+use crate::task::Task;
 
 /// A page to fetch.
 #[derive(Debug, Clone)]
@@ -27,6 +29,20 @@ pub(crate) struct Order {
     pub(crate) headers: Vec<(String, String)>,
     /// `ETag` and `Last-Modified` of the page as it was stored, in the HTTP lane: the answer may be 304.
     pub(crate) validators: (Option<String>, Option<String>),
+}
+
+impl Order {
+    /// The order for a task, as its job wants it.
+    pub(crate) fn new(task: &Task, spec: &Spec, deadline: Instant) -> Self {
+        Self {
+            job: task.job,
+            url: task.url.clone(),
+            browser: spec.browser.clone(),
+            deadline,
+            headers: spec.manners.headers_for(&task.url),
+            validators: (None, None),
+        }
+    }
 }
 
 /// The site's answer.

@@ -93,14 +93,7 @@ impl Bench {
     /// Fetches and extracts within the page's deadline.
     async fn read_in_time(&self, task: &Task, spec: &Spec, visit: &Mutex<Visit>) -> Result<Read, Judgement> {
         let deadline = Instant::now() + spec.page_timeout;
-        let mut order = Order {
-            job: task.job,
-            url: task.url.clone(),
-            browser: spec.browser.clone(),
-            deadline,
-            headers: spec.manners.headers_for(&task.url),
-            validators: (None, None),
-        };
+        let mut order = Order::new(task, spec, deadline);
         let stage = Mutex::new(match self.lane {
             Lane::Http => "fetch",
             Lane::Browser => "render",

@@ -28,14 +28,7 @@ impl Bench {
     /// Reads a robots.txt file or a sitemap.
     pub(crate) async fn source(&self, task: &Task, spec: &Spec, visit: &Mutex<Visit>) -> Outcome {
         let deadline = Instant::now() + spec.page_timeout;
-        let order = Order {
-            job: task.job,
-            url: task.url.clone(),
-            browser: spec.browser.clone(),
-            deadline,
-            headers: spec.manners.headers_for(&task.url),
-            validators: (None, None),
-        };
+        let order = Order::new(task, spec, deadline);
         let work = async {
             if spec.respect_robots {
                 self.ask_robots(task, visit).await?;

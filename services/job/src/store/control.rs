@@ -32,11 +32,11 @@ impl Store {
     ) -> Result<(Job, bool), Error> {
         self.db
             .write(async |txn| {
-                let mut job = own(txn, tenant, id).await?;
-                let Some(event) = job.cancel(now)? else { return Ok((job, false)) };
-                settle::end_pages(txn, id, Verdict::Cancelled, "", now).await?;
-                save(txn, &job, event).await?;
-                Ok((job, true))
+                let (job, changed) = change(txn, tenant, id, |job| job.cancel(now)).await?;
+                if changed {
+                    settle::end_pages(txn, id, Verdict::Cancelled, "", now).await?;
+                }
+                Ok((job, changed))
             })
             .await
     }
@@ -48,14 +48,7 @@ impl Store {
         id: JobId,
         now: OffsetDateTime,
     ) -> Result<(Job, bool), Error> {
-        self.db
-            .write(async |txn| {
-                let mut job = own(txn, tenant, id).await?;
-                let Some(event) = job.pause(now)? else { return Ok((job, false)) };
-                save(txn, &job, event).await?;
-                Ok((job, true))
-            })
-            .await
+        self.db.write(async |txn| change(txn, tenant, id, |job| job.pause(now)).await).await
     }
 
     /// Resumes a job. Returns it, and whether this call resumed it.
@@ -67,11 +60,11 @@ impl Store {
     ) -> Result<(Job, bool), Error> {
         self.db
             .write(async |txn| {
-                let mut job = own(txn, tenant, id).await?;
-                let Some(event) = job.resume(now)? else { return Ok((job, false)) };
-                save(txn, &job, event).await?;
-                stale(txn, id).await?;
-                Ok((job, true))
+                let (job, changed) = change(txn, tenant, id, |job| job.resume(now)).await?;
+                if changed {
+                    stale(txn, id).await?;
+                }
+                Ok((job, changed))
             })
             .await
     }
@@ -161,6 +154,19 @@ impl Store {
 async fn own(txn: &DatabaseTransaction, tenant: TenantId, id: JobId) -> Result<Job, Error> {
     let job = lock(txn, &[id.0]).await?.pop().ok_or(Error::NotFound(id))?;
     if job.tenant == tenant { Ok(job) } else { Err(Error::NotFound(id)) }
+}
+
+/// Does to a job of the tenant's what its rules allow. Returns it, and whether anything changed.
+async fn change(
+    txn: &DatabaseTransaction,
+    tenant: TenantId,
+    id: JobId,
+    act: impl FnOnce(&mut Job) -> Result<Option<Event>, Error>,
+) -> Result<(Job, bool), Error> {
+    let mut job = own(txn, tenant, id).await?;
+    let Some(event) = act(&mut job)? else { return Ok((job, false)) };
+    save(txn, &job, event).await?;
+    Ok((job, true))
 }
 
 async fn save(txn: &DatabaseTransaction, job: &Job, event: Event) -> Result<(), Error> {
