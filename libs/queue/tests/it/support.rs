@@ -12,7 +12,7 @@ use queue::{
     server::{NatsServer, find_server},
 };
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The servers to test with. Debian's must be there; the current one is fetched by `make`.
 fn binaries() -> Vec<PathBuf> {

