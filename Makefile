@@ -5,6 +5,8 @@ URL ?=
 SEEDS ?= 20
 SEED ?=
 CARGO ?= cargo
+FUZZ_SECONDS ?= 60
+FUZZ_SEED ?= 1
 
 .PHONY: help
 help: ## Lists the verbs
@@ -32,6 +34,10 @@ ifeq ($(SEED),)
 else
 	SEED=$(SEED) $(CARGO) test --locked -p standalone --test faults seeds -- --nocapture
 endif
+
+.PHONY: fuzz
+fuzz: ## Feeds broken input to everything that reads what strangers send (FUZZ_SECONDS=60 for each target, FUZZ_SEED=1)
+	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$(FUZZ_SEED) $(CARGO) test --locked -p egress --test fuzz -- --nocapture
 
 .PHONY: check
 check: ## Formatting, lints, layering, protos

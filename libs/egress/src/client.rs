@@ -1,8 +1,9 @@
 //! The fetch client: one request, its redirects, its body, within the limits of [`Config`].
 //!
 //! Promises: each hop is checked before anything is sent (scheme, credentials, port, literal address), connects only
-//! to addresses that were checked, and is checked once more by the peer that answered. No cookies are kept, no
-//! environment proxy is used, no referer is sent. Dropping the future of a fetch ends it.
+//! to addresses that were checked, and is checked once more by the peer that answered. Cookies are kept in
+//! the jar of a request and nowhere else, no environment proxy is used, no referer is sent. Dropping the future of a fetch
+//! ends it.
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use crate::config::LONGEST_FETCH;
 use crate::redirect::{self, Hop};
 use crate::timing::{self, Measured, Probe};
 use crate::{
-    Config, FetchError, Fetched, Guard, Part, Request, Stage, StartError, Timings, classify, decode, tls,
+    Config, FetchError, Fetched, Guard, Jar, Part, Request, Stage, StartError, Timings, classify, decode, tls,
 };
 
 /// Fetches from the Internet. Cheap to clone; clones share their connections.
@@ -64,9 +65,10 @@ impl Client {
         let limits = Limits::of(&self.0.config, &request);
         let headers = request.header_map()?;
         let mut hop = Hop { method: request.method, url: request.url, headers, body: request.body };
+        let jar = request.cookies.as_deref();
         let mut redirects = Vec::new();
         let response = loop {
-            let response = self.send(&hop, deadline).await?;
+            let response = self.send(&hop, jar, deadline).await?;
             if !request.follow_redirects {
                 break response;
             }
@@ -100,11 +102,20 @@ impl Client {
     }
 
     /// Sends one request and waits for the head of its response.
-    async fn send(&self, hop: &Hop, deadline: Instant) -> Result<reqwest::Response, FetchError> {
+    async fn send(
+        &self,
+        hop: &Hop,
+        jar: Option<&Jar>,
+        deadline: Instant,
+    ) -> Result<reqwest::Response, FetchError> {
         // The connector parses IP literals itself and asks no resolver about them.
         self.0.guard.check_url(&hop.url)?;
         let mut request = self.0.http.request(hop.method.clone(), hop.url.as_url().clone());
-        request = request.headers(hop.headers.clone());
+        let mut headers = hop.headers.clone();
+        if let Some(jar) = jar {
+            jar.add(hop.url.as_url(), &mut headers);
+        }
+        request = request.headers(headers);
         if let Some(body) = &hop.body {
             request = request.body(body.clone());
         }
@@ -119,6 +130,9 @@ impl Client {
         let size = response.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
         if size.sum::<usize>() as u64 > self.0.config.max_header_bytes.as_u64() {
             return Err(FetchError::TooLarge { what: Part::Headers });
+        }
+        if let Some(jar) = jar {
+            jar.keep(hop.url.as_url(), response.headers());
         }
         Ok(response)
     }

@@ -3,6 +3,7 @@
 //! A request says nothing about the limits of its client but where it narrows or widens them; an answer with an
 //! HTTP error status is an answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use domain::PageUrl;
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
 
-use crate::{FetchError, redirect};
+use crate::{FetchError, Jar, redirect};
 
 /// Headers that describe the connection or the framing: only the client may set them.
 const RESERVED: &[&str] = &[
@@ -48,6 +49,8 @@ pub struct Request {
     pub total_timeout: Option<Duration>,
     /// Takes what there is of a body that is too large, too slow or breaks off, and sets [`Fetched::truncated`].
     pub truncate_body: bool,
+    /// Cookies that are sent along, and that the answers set. `None`: none are kept.
+    pub cookies: Option<Arc<Jar>>,
     /// The `ETag` of the copy we have: the answer may be 304.
     pub etag: Option<String>,
     /// The `Last-Modified` of the copy we have: the answer may be 304.
@@ -104,6 +107,7 @@ impl Request {
             max_decompressed: None,
             total_timeout: None,
             truncate_body: false,
+            cookies: None,
             etag: None,
             last_modified: None,
         }

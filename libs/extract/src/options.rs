@@ -126,10 +126,22 @@ pub struct Options {
 }
 
 impl Options {
-    /// Whether clean HTML is wanted, or searched.
-    pub(crate) fn needs_html(&self) -> bool {
-        let searched = self.patterns.as_ref().is_some_and(|(_, place)| *place == Searched::CleanedHtml);
-        searched || self.parts.has(Part::CleanedHtml)
+    /// Whether a part must be made: because it is wanted, or for one that is made of it.
+    pub(crate) fn needs(&self, part: Part) -> bool {
+        let searched = |place| self.patterns.as_ref().is_some_and(|(_, searched)| *searched == place);
+        let chunked = |whole| self.parts.has(Part::Chunks) && self.chunking.whole_page == whole;
+        self.parts.has(part)
+            || match part {
+                Part::Markdown => {
+                    self.parts.has(Part::Citations) || chunked(true) || searched(Searched::Markdown)
+                }
+                Part::FitMarkdown => chunked(false) || searched(Searched::FitMarkdown),
+                Part::Text => searched(Searched::Text),
+                Part::CleanedHtml => searched(Searched::CleanedHtml),
+                // The links of the whole page are told where only a part of it is read.
+                Part::Links => self.selection != Selection::default(),
+                _ => false,
+            }
     }
 }
 

@@ -8,8 +8,8 @@ use crate::markdown::{self, View};
 use crate::tag::Tag;
 use crate::tree::{Index, Tree};
 use crate::{
-    ContentKind, Document, Options, PageStatus, Selection, cleaned, content, metadata, parse, plain, scan,
-    status,
+    ContentKind, Document, Options, PageStatus, Part, Selection, cleaned, content, metadata, parse, plain,
+    scan, status,
 };
 
 /// Reads a page.
@@ -39,7 +39,7 @@ pub(crate) fn read_whole(html: &str, url: &Url, options: &Options) -> Document {
     let mut document = Document::default();
     describe(&tree, &targets, options, &mut document);
     write(&tree, &targets, options, Frame::None, &mut document);
-    if document.markdown.is_empty() {
+    if document.word_count == 0 {
         document.page_status = PageStatus::Empty;
     }
     document
@@ -80,21 +80,30 @@ fn select(dom: &Dom, url: &Url, options: &Options, whole: Document) -> Document 
 /// What the page says about itself, and where it leads.
 fn describe(tree: &Tree<'_>, targets: &Targets, options: &Options, document: &mut Document) {
     metadata::read(tree, targets, options, document);
-    document.links = targets.links(tree, options);
-    document.images = targets.images(tree, options);
-    document.recordings = targets.recordings(tree, options);
+    if options.needs(Part::Links) {
+        document.links = targets.links(tree, options);
+    }
+    if options.needs(Part::Images) {
+        document.images = targets.images(tree, options);
+        document.recordings = targets.recordings(tree, options);
+    }
 }
 
 /// What the page says.
 fn write(tree: &Tree<'_>, targets: &Targets, options: &Options, frame: Frame, document: &mut Document) {
     let Some(root) = root(tree) else { return };
     let whole = View { tree, targets, skip: &[] };
-    document.markdown = markdown::markdown(whole, &[root]);
-    document.tables = markdown::tables(whole, root, options);
-    if options.needs_html() {
+    document.word_count = words(tree, root);
+    // What a page with few words says decides its status.
+    if options.needs(Part::Markdown) || document.word_count <= status::MANY_WORDS {
+        document.markdown = markdown::markdown(whole, &[root]);
+    }
+    if options.needs(Part::Tables) {
+        document.tables = markdown::tables(whole, root, options);
+    }
+    if options.needs(Part::CleanedHtml) {
         document.cleaned_html = cleaned::html(whole, root);
     }
-    document.word_count = words(tree, root);
     main_content(whole, root, options, frame, document);
 }
 
@@ -109,7 +118,12 @@ fn main_content(whole: View<'_>, root: Index, options: &Options, frame: Frame, d
     let view = View { skip: &main.skip, ..whole };
     document.content_kind = main.kind;
     document.confidence = main.confidence;
-    document.fit_markdown = markdown::markdown(view, &main.roots);
+    if options.needs(Part::FitMarkdown) {
+        document.fit_markdown = markdown::markdown(view, &main.roots);
+    }
+    if !options.needs(Part::Text) {
+        return;
+    }
     let mut skip = main.skip;
     for unread in main.unread {
         skip[unread] = true;

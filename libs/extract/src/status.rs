@@ -8,7 +8,7 @@ use crate::tree::{Index, Tree};
 use crate::{Document, PageStatus};
 
 /// A page with more words than this is no challenge, error or login page, whatever words it holds.
-const MANY_WORDS: u32 = 250;
+pub(crate) const MANY_WORDS: u32 = 250;
 /// A page with fewer visible words than this may be waiting for its scripts.
 const FEW_WORDS: u32 = 50;
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "the servers of the tests are tasks without a parent")]
 
+mod cookies;
 mod http2;
 mod limits;
 mod proxy;
