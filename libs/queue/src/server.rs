@@ -23,10 +23,14 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// A server that has much to read, on a busy machine, takes seconds.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(10);
 const USER: &str = "crawlmesh";
+/// See [`free_port`].
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+const PORTS_TRIED: usize = 100;
 
 /// Finds nats-server in `path` (the value of `PATH`) and in the usual folders.
 #[must_use]
@@ -53,13 +57,14 @@ pub struct NatsServer {
 impl NatsServer {
     /// Starts a server that keeps its store, log and configuration in `dir`, which it makes if need be.
     ///
-    /// `port` 0 takes a free one. Returns when the server takes connections; fails after 10 s with the end of its log.
+    /// `port` 0 takes a [`free_port`]. Returns when the server takes connections; fails after 30 s with the end of its log.
     pub async fn start(binary: &Path, dir: &Path, port: u16) -> io::Result<Self> {
         std::fs::create_dir_all(dir)?;
         let dir = dir.canonicalize()?;
         reap(&dir).await;
         let password: String = rand::rng().sample_iter(Alphanumeric).take(32).map(char::from).collect();
-        let (child, port) = launch(binary, &dir, port, &password).await?;
+        let port = if port == 0 { free_port()? } else { port };
+        let child = launch(binary, &dir, port, &password).await?;
         Ok(Self { binary: binary.to_owned(), dir, port, password, child })
     }
 
@@ -105,12 +110,20 @@ impl NatsServer {
     /// Ends it if it runs, and starts it again with the same store, port and password.
     pub async fn restart(&mut self) -> io::Result<()> {
         self.stop().await?;
-        (self.child, self.port) = launch(&self.binary, &self.dir, self.port, &self.password).await?;
+        self.child = launch(&self.binary, &self.dir, self.port, &self.password).await?;
         Ok(())
     }
 }
 
-async fn launch(binary: &Path, dir: &Path, port: u16, password: &str) -> io::Result<(Child, u16)> {
+/// A port of loopback that nobody listens on, and that nobody gets by chance while its server is away: systems hand out
+/// ports from 32768 (Linux) or 49152 (RFC 6335) upwards.
+pub fn free_port() -> io::Result<u16> {
+    let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let tried = (0..PORTS_TRIED).map(|_| rand::rng().random_range(PORTS));
+    tried.into_iter().find(free).ok_or_else(|| io::Error::other("no free port on loopback"))
+}
+
+async fn launch(binary: &Path, dir: &Path, port: u16, password: &str) -> io::Result<Child> {
     let log = dir.join("nats-server.log");
     let _ = std::fs::remove_file(&log);
     let config = dir.join("nats-server.conf");
@@ -127,8 +140,8 @@ async fn launch(binary: &Path, dir: &Path, port: u16, password: &str) -> io::Res
     std::fs::write(dir.join("nats-server.pid"), pid.to_string())?;
     let deadline = Instant::now() + START_TIMEOUT;
     loop {
-        if let Some(port) = listening(dir, pid).await {
-            return Ok((child, port));
+        if listening(dir, pid).await {
+            return Ok(child);
         }
         let ended = child.try_wait()?;
         if ended.is_some() || Instant::now() > deadline {
@@ -141,7 +154,6 @@ async fn launch(binary: &Path, dir: &Path, port: u16, password: &str) -> io::Res
 }
 
 fn write_config(file: &Path, dir: &Path, port: u16, password: &str) -> io::Result<()> {
-    let port = if port == 0 { "-1".to_owned() } else { port.to_string() };
     // JSON strings are valid in the server's configuration language.
     let quoted = |path: PathBuf| serde_json::Value::from(path.to_string_lossy()).to_string();
     let text = format!(
@@ -156,15 +168,20 @@ fn write_config(file: &Path, dir: &Path, port: u16, password: &str) -> io::Resul
     open.write(true).create_new(true).mode(0o600).open(file)?.write_all(text.as_bytes())
 }
 
-/// The port that the server of this pid wrote down, once a connection to it succeeds.
-async fn listening(dir: &Path, pid: u32) -> Option<u16> {
+/// Whether the server of this pid takes connections at the port that it wrote down.
+async fn listening(dir: &Path, pid: u32) -> bool {
+    match written_port(dir, pid) {
+        Some(port) => tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok(),
+        None => false,
+    }
+}
+
+fn written_port(dir: &Path, pid: u32) -> Option<u16> {
     let ending = format!("_{pid}.ports");
     let entries = std::fs::read_dir(dir).ok()?.flatten();
     let file = entries.map(|e| e.path()).find(|p| p.to_string_lossy().ends_with(&ending))?;
     let ports: serde_json::Value = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
-    let port = ports["nats"][0].as_str()?.rsplit(':').next()?.parse().ok()?;
-    tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()?;
-    Some(port)
+    ports["nats"][0].as_str()?.rsplit(':').next()?.parse().ok()
 }
 
 /// Ends a server that an earlier, killed process left running on this directory, and removes its files.

@@ -14,6 +14,8 @@ use std::{
     },
 };
 
+use rand::RngExt;
+
 use crate::Config;
 
 /// Waits for the pipe to close, ends the server and removes the folder. `$0` is the folder.
@@ -54,7 +56,10 @@ impl Postgres {
         let bin = binaries()?;
         let base = tempfile::Builder::new().prefix("crawlmesh-postgres-").tempdir()?.keep();
         let watchdog = watch(&base)?;
-        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        // Of a range from which the system hands out none, so that it is still free after a stop.
+        let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+        let port = std::iter::repeat_with(|| rand::rng().random_range(10_000..20_000)).find(free);
+        let port = port.expect("because there is no end of them");
         let server = Self { base, bin, port, account: account()?, watchdog };
         server.init()?;
         server.start_again()?;

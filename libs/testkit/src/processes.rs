@@ -1,9 +1,9 @@
 //! A whole mesh as processes of their own, to be killed, stopped and cut off from each other.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     ops::Deref,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -168,12 +168,13 @@ impl ProcessesBuilder {
     }
 }
 
-/// Addresses that are free, held all at once so that no two are the same.
+/// Addresses that nobody has, no two the same.
 fn free_ports(count: usize) -> Vec<SocketAddr> {
-    let held: Vec<_> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0").expect("because loopback can be bound"))
-        .collect();
-    held.iter().map(|listener| listener.local_addr().expect("because it is bound")).collect()
+    let mut ports = BTreeSet::new();
+    while ports.len() < count {
+        ports.insert(queue::server::free_port().expect("because loopback has free ports"));
+    }
+    ports.into_iter().map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect()
 }
 
 /// The URL of a service's database.

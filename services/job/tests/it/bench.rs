@@ -69,8 +69,7 @@ impl Bench {
         let _ = tracing_subscriber::fmt().with_env_filter("info").with_test_writer().try_init();
         let dir = tempfile::tempdir().unwrap();
         let nats = NatsServer::start(&nats_binary(), dir.path(), 0).await.unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let addr = SocketAddr::from(([127, 0, 0, 1], port));
+        let addr = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut text = format!(
             "server.listen = \"{addr}\"\nserver.grace = \"2s\"\ndatabase.url = \"{database}\"\nqueue.url = \"{}\"\n\
              retry.base = \"20ms\"\nretry.infra_base = \"20ms\"\nsettle.progress_interval = \"0s\"\n\
@@ -98,7 +97,7 @@ impl Bench {
         bench
     }
 
-    /// Starts the service again, at the same address.
+    /// Starts the service again, at an address of its own: somebody else may have the old one by now.
     pub(crate) async fn serve(&mut self) {
         let config: job::Config = mesh::config::with(self.settings.clone()).unwrap();
         let shutdown = Shutdown::new();
@@ -106,6 +105,7 @@ impl Bench {
         let node =
             Node::bind(Service::Job, config.server(), identity, config.peers().clone(), shutdown.clone());
         let node = node.await.unwrap();
+        self.addr = node.addr();
         let task = mesh::spawn("job", job::serve(config, node));
         self.running = Some((shutdown, task));
     }
