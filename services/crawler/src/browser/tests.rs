@@ -65,12 +65,12 @@ impl Bed {
     }
 
     async fn fetch(&self, url: &str) -> Result<Fetched, Failure> {
-        self.pool.fetch(&self.order(url, Duration::from_secs(20))).await
+        self.pool.fetch(&self.order(url, Duration::from_secs(60))).await
     }
 
     /// A page with these options.
     async fn ask(&self, url: &str, browser: Options) -> Result<Fetched, Failure> {
-        let order = Order { browser: Arc::new(browser), ..self.order(url, Duration::from_secs(20)) };
+        let order = Order { browser: Arc::new(browser), ..self.order(url, Duration::from_secs(60)) };
         self.pool.fetch(&order).await
     }
 

@@ -146,7 +146,7 @@ async fn pages_are_scrolled_through() {
     let body = text(&bed.ask(&site.url("/lazy"), Options { scan, ..none() }).await.unwrap());
     assert!(body.contains("part 3"), "{body}");
     let scroll =
-        VirtualScroll { container: "#list".into(), steps: 30, step: None, pause: Duration::from_millis(50) };
+        VirtualScroll { container: "#list".into(), steps: 30, step: None, pause: Duration::from_millis(200) };
     let body = text(
         &bed.ask(&site.url("/virtual"), Options { virtual_scroll: Some(scroll), ..none() }).await.unwrap(),
     );
