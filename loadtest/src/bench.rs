@@ -3,8 +3,10 @@
 pub(crate) mod browser;
 pub(crate) mod burst;
 pub(crate) mod extract;
+pub(crate) mod fair;
 pub(crate) mod http;
 pub(crate) mod idle;
+pub(crate) mod ledger;
 pub(crate) mod rest;
 pub(crate) mod submit;
 pub(crate) mod webhook;

@@ -4,7 +4,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
 use api::job::v1::{
-    CreateCrawlJobRequest, Job, WatchJobRequest, job::State, job_service_client::JobServiceClient,
+    CreateCrawlJobRequest, GetJobRequest, Job, WatchJobRequest, job::State,
+    job_service_client::JobServiceClient,
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, header};
@@ -140,6 +141,8 @@ pub(crate) struct Jobs(JobServiceClient<InterceptedService<Channel, ApiKey>>);
 pub(crate) struct Crawled {
     /// From just before the submission to the job's terminal event.
     pub(crate) took: Duration,
+    /// From just before the submission to its answer.
+    pub(crate) submitted: Duration,
     /// The job.
     pub(crate) job: Job,
 }
@@ -153,11 +156,23 @@ impl Jobs {
         Ok(Self(JobServiceClient::with_interceptor(channel, ApiKey(key))))
     }
 
+    /// Submits a job; its name.
+    pub(crate) async fn submit(&mut self, request: CreateCrawlJobRequest) -> anyhow::Result<String> {
+        Ok(self.0.create_crawl_job(request).await.context("submit")?.into_inner().name)
+    }
+
+    /// Reads a job.
+    pub(crate) async fn get(&mut self, name: &str) -> anyhow::Result<Job> {
+        let request = GetJobRequest { name: name.to_owned(), wait: None };
+        Ok(self.0.get_job(request).await.context("read the job")?.into_inner())
+    }
+
     /// Submits a job and follows its events to the last one.
     pub(crate) async fn crawl(&self, request: CreateCrawlJobRequest) -> anyhow::Result<Crawled> {
         let mut client = self.0.clone();
         let started = Instant::now();
         let mut job = client.create_crawl_job(request).await.context("submit")?.into_inner();
+        let submitted = started.elapsed();
         let watch = WatchJobRequest { name: job.name.clone(), after_sequence: 0 };
         let mut events = client.watch_job(watch).await.context("watch the job")?.into_inner();
         let follow = async {
@@ -170,7 +185,7 @@ impl Jobs {
         let took = started.elapsed();
         let ended = matches!(job.state(), State::Succeeded | State::Failed | State::Cancelled);
         anyhow::ensure!(ended, "the events of the job ended before the job");
-        Ok(Crawled { took, job })
+        Ok(Crawled { took, submitted, job })
     }
 }
 

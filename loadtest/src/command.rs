@@ -42,7 +42,10 @@ pub(crate) struct BenchArgs {
     /// A folder of HTML pages, gzipped or not, for `extract`, beside the documentation.
     #[arg(long, value_name = "DIR", default_value = "../shared/corpus/articles/html")]
     pub(crate) corpus: std::path::PathBuf,
-    /// Jobs of `idle` and `webhook`.
+    /// Pages of the job in `ledger`.
+    #[arg(long, default_value_t = 100_000)]
+    pub(crate) ledger_pages: usize,
+    /// Jobs of `idle`, `fair` and `webhook`.
     #[arg(long, default_value_t = 100)]
     pub(crate) jobs: usize,
 }
@@ -72,10 +75,14 @@ enum Part {
     Http,
     /// Pages a second of the browser lane.
     Browser,
+    /// Pages a second of the job service, without fetching.
+    Ledger,
     /// Jobs a second, and the delay at a steady rate.
     Submit,
     /// From submit to the site's first sight of the crawler.
     Idle,
+    /// From submit to the site's first sight of the crawler, beside another tenant's large job.
+    Fair,
     /// A thousand jobs at once.
     Burst,
     /// From the end of a job to its webhook.
@@ -125,8 +132,10 @@ impl Part {
             Self::Extract => bench::extract::run(args, report).await,
             Self::Http => bench::http::run(args, report).await,
             Self::Browser => bench::browser::run(args, report).await,
+            Self::Ledger => bench::ledger::run(args, report).await,
             Self::Submit => bench::submit::run(report).await,
             Self::Idle => bench::idle::run(args, report).await,
+            Self::Fair => bench::fair::run(args, report).await,
             Self::Burst => bench::burst::run(report).await,
             Self::Webhook => bench::webhook::run(args, report).await,
             Self::Rest => bench::rest::run(report).await,

@@ -78,6 +78,19 @@ impl Members {
         Jobs::connect(self.addr, &self.key).await
     }
 
+    /// Where the queue is, with its password.
+    pub(crate) fn queue(&self) -> String {
+        self.nats.url()
+    }
+
+    /// Ends one of them.
+    pub(crate) async fn halt(&mut self, service: Service) -> anyhow::Result<()> {
+        match self.processes.remove(&service) {
+            Some(process) => process.stop().await,
+            None => Ok(()),
+        }
+    }
+
     /// Resident memory of each service, in MB.
     pub(crate) fn resident(&self) -> anyhow::Result<Vec<(Service, f64)>> {
         self.processes.iter().map(|(service, process)| Ok((*service, process.resident()?))).collect()
@@ -98,9 +111,7 @@ impl Members {
             Service::Result,
             Service::Auth,
         ] {
-            if let Some(process) = self.processes.remove(&service) {
-                process.stop().await?;
-            }
+            self.halt(service).await?;
         }
         self.nats.stop().await.context("stop NATS")
     }

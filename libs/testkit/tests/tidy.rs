@@ -20,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("extract", &["api", "domain"]),
     ("auth", &["api", "domain", "mesh", "store"]),
     ("job", &["api", "domain", "extract", "mesh", "queue", "store"]),
-    ("crawler", &["api", "domain", "egress", "extract", "mesh", "queue"]),
+    ("crawler", &["api", "domain", "egress", "extract", "mesh", "queue", "store"]),
     ("result", &["api", "domain", "mesh", "store"]),
     ("webhook", &["api", "domain", "egress", "mesh", "queue", "store"]),
     ("gateway", &["api", "domain", "mesh"]),
