@@ -19,15 +19,13 @@ words! {
         RobotsIgnore = "robots:ignore",
         /// Run scripts of the caller's own in pages.
         BrowserScript = "browser:script",
-        /// Send headers, cookies, storage or a name of the caller's own from the browser.
-        BrowserIdentity = "browser:identity",
         /// Follow links: one request, many pages.
         CrawlDeep = "crawl:deep",
         /// Follow links to any host.
         CrawlExternal = "crawl:external",
-        /// Send headers and a user agent of one's own to sites.
+        /// Send headers and a user agent of one's own to sites, over plain HTTP or from the browser.
         HeadersSet = "headers:set",
-        /// Send cookies of one's own to sites.
+        /// Send cookies of one's own to sites, or start the browser with cookies or local storage.
         CookiesSet = "cookies:set",
         /// Create tenants: the operator's scope.
         TenantsManage = "tenants:manage",

@@ -11,6 +11,7 @@ use url::Url;
 
 use crate::browser::options::Options;
 use crate::classify::{self, Judgement};
+use crate::cookies::Jars;
 use crate::spec::Spec;
 use crate::task::Task;
 
@@ -130,8 +131,11 @@ pub(crate) trait Fetch: Send + Sync {
     async fn fetch(&self, order: &Order) -> Result<Fetched, Failure>;
 }
 
-/// The plain HTTP client.
-pub(crate) struct Http(pub(crate) egress::Client);
+/// The plain HTTP client, with the cookies of the jobs.
+pub(crate) struct Http {
+    pub(crate) client: egress::Client,
+    pub(crate) jars: Jars,
+}
 
 #[async_trait]
 impl Fetch for Http {
@@ -139,8 +143,9 @@ impl Fetch for Http {
         let mut request = egress::Request::get(order.url.clone());
         request.total_timeout = Some(order.deadline.saturating_duration_since(Instant::now()));
         request.headers.clone_from(&order.headers);
+        request.cookies = Some(self.jars.of(order.job).await);
         (request.etag, request.last_modified) = order.validators.clone();
-        let fetched = self.0.fetch(request).await?;
+        let fetched = self.client.fetch(request).await?;
         Ok(Fetched {
             status: fetched.status,
             final_url: fetched.final_url.as_url().clone(),

@@ -8,6 +8,7 @@ mod browser;
 mod cache;
 mod cancel;
 mod classify;
+mod cookies;
 mod discover;
 mod extraction;
 mod fetch;
@@ -41,6 +42,7 @@ use tokio::time::sleep;
 pub use browser::find_chromium;
 use browser::{Availability, Pool};
 use cancel::Cancels;
+use cookies::Jars;
 use extraction::Extractor;
 use fetch::{Fetch, Http};
 use page::Bench;
@@ -70,6 +72,8 @@ pub struct Config {
     pub proxy: egress::proxy::Config,
     /// The HTTP lane.
     pub http: HttpLane,
+    /// The cookies of the HTTP lane.
+    pub cookies: cookies::Config,
     /// The browser lane.
     pub browser: browser::Config,
     /// The work on one page.
@@ -136,6 +140,9 @@ impl mesh::Config for Config {
         for (key, problem) in self.browser.check() {
             problems.add(format!("browser.{key}"), problem);
         }
+        for (key, problem) in self.cookies.check() {
+            problems.add(format!("cookies.{key}"), problem);
+        }
         if !(1..=1024).contains(&self.http.slots) {
             problems.add("http.slots", "must be from 1 to 1024");
         }
@@ -165,7 +172,7 @@ pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
     };
     let robots = egress::Robots::new(client.clone(), &config.robots);
     let crawler = Crawler::new(&config, &node, bus.clone(), availability.clone(), robots)?;
-    let fetch: Arc<dyn Fetch> = Arc::new(Http(client));
+    let fetch: Arc<dyn Fetch> = Arc::new(Http { client, jars: Jars::new(&config.cookies) });
     let mapper = map::Mapper::new(fetch.clone(), crawler.robots.clone(), crawler.extractor.clone());
     let http = crawler.lane(Lane::Http, fetch, Availability::fixed(Ok(String::new())), config.http.slots);
     let browser: Arc<dyn Fetch> = match &pool {

@@ -70,9 +70,7 @@ pub(super) fn read(
     if needs_script(&options) {
         scopes.push(Scope::BrowserScript);
     }
-    if identity::needed(&options) {
-        scopes.push(Scope::BrowserIdentity);
-    }
+    scopes.extend(identity::scopes(&options));
     Some(Browser { message: spec::Message(message), demand: demand.map(str::to_owned) })
 }
 

@@ -131,8 +131,9 @@ async fn scripts_and_identities_need_a_scope() {
     for (options, scope) in [
         (json!({"js_code": ["1"]}), "browser:script"),
         (json!({"wait_for": "js:true"}), "browser:script"),
-        (json!({"headers": {"x-a": "b"}}), "browser:identity"),
-        (json!({"user_agent": "me"}), "browser:identity"),
+        (json!({"headers": {"x-a": "b"}}), "headers:set"),
+        (json!({"user_agent": "me"}), "headers:set"),
+        (json!({"cookies": [{"name": "a", "value": "b", "domain": "127.0.0.1"}]}), "cookies:set"),
     ] {
         let body = json!({"urls": [site.url("/p/1")], "config": {"browser": options}});
         let refused = narrow.post("/v1/crawl-jobs", &body).await;

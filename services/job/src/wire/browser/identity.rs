@@ -1,7 +1,7 @@
 //! Who the browser says it is: name, language, headers, cookies, storage.
 
 use api::job::v1 as pb;
-use domain::PageUrl;
+use domain::{PageUrl, Scope};
 
 use super::Check;
 use crate::wire::target::header_problem;
@@ -18,12 +18,11 @@ const MAX_TIMEZONE: usize = 64;
 /// Headers that say how and for whom a request was made belong to the browser.
 const DENIED_PREFIXES: [&str; 2] = ["sec-", "proxy-"];
 
-/// Whether the options say who is asking: that needs a scope.
-pub(super) fn needed(options: &pb::BrowserOptions) -> bool {
-    !options.user_agent.is_empty()
-        || !options.headers.is_empty()
-        || !options.cookies.is_empty()
-        || !options.local_storage.is_empty()
+/// The scopes that a credential needs to say who is asking: the same as for plain HTTP (`config.fetch`).
+pub(super) fn scopes(options: &pb::BrowserOptions) -> impl Iterator<Item = Scope> {
+    let headers = !options.user_agent.is_empty() || !options.headers.is_empty();
+    let cookies = !options.cookies.is_empty() || !options.local_storage.is_empty();
+    headers.then_some(Scope::HeadersSet).into_iter().chain(cookies.then_some(Scope::CookiesSet))
 }
 
 /// Holds the options against the rules.

@@ -63,16 +63,14 @@ fn dangerous_options_need_a_scope() {
     }
     let cookie =
         Cookie { name: "a".into(), value: "b".into(), domain: ".example.com".into(), ..Cookie::default() };
-    for options in [
-        BrowserOptions { user_agent: "x".into(), ..BrowserOptions::default() },
-        BrowserOptions { headers: map("x-a", "b"), ..BrowserOptions::default() },
-        BrowserOptions { cookies: vec![cookie], ..BrowserOptions::default() },
-        BrowserOptions {
-            local_storage: vec![LocalStorage { origin: "https://example.com".into(), items: map("a", "b") }],
-            ..BrowserOptions::default()
-        },
+    let storage = LocalStorage { origin: "https://example.com".into(), items: map("a", "b") };
+    for (options, scope) in [
+        (BrowserOptions { user_agent: "x".into(), ..BrowserOptions::default() }, Scope::HeadersSet),
+        (BrowserOptions { headers: map("x-a", "b"), ..BrowserOptions::default() }, Scope::HeadersSet),
+        (BrowserOptions { cookies: vec![cookie], ..BrowserOptions::default() }, Scope::CookiesSet),
+        (BrowserOptions { local_storage: vec![storage], ..BrowserOptions::default() }, Scope::CookiesSet),
     ] {
-        assert_eq!(scopes(options), [Scope::BrowserIdentity]);
+        assert_eq!(scopes(options), [scope]);
     }
 }
 
