@@ -32,7 +32,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("testkit", &["api", "domain", "mesh", "queue", "standalone", "store"]),
-    ("loadtest", &["api", "crawler", "domain", "egress", "extract", "mesh", "queue"]),
+    ("loadtest", &["api", "crawler", "domain", "egress", "extract", "mesh", "queue", "store"]),
 ];
 
 /// Crates of others that only these may depend on.
