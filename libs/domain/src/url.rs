@@ -136,6 +136,10 @@ impl TryFrom<Url> for PageUrl {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(UrlError::Scheme);
         }
+        // Written as a URL, a text may be nine times as long as it came.
+        if url.as_str().len() > MAX_URL_BYTES {
+            return Err(UrlError::TooLong);
+        }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(UrlError::Credentials);
         }
@@ -180,10 +184,11 @@ mod tests {
         ] {
             assert_eq!(PageUrl::parse(text), Err(error), "{text}");
         }
-        assert_eq!(
-            PageUrl::parse(&format!("http://example.com/{}", "a".repeat(9000))),
-            Err(UrlError::TooLong)
-        );
+        // The second is short as a text, and three times as long as a URL.
+        for path in ["a".repeat(9_000), "é".repeat(2_000)] {
+            let text = format!("http://example.com/{path}");
+            assert_eq!(PageUrl::parse(&text), Err(UrlError::TooLong));
+        }
     }
 
     #[test]
