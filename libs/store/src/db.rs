@@ -41,6 +41,20 @@ impl Db {
         Ok(Self(Arc::new(Inner { read, write, acquire_timeout: config.acquire_timeout })))
     }
 
+    /// Opens like [`Db::open`] and shows every statement, with its values, to `seen`: for tests that ask for plans.
+    pub async fn open_watched<M: MigratorTrait>(
+        config: &Config,
+        seen: impl Fn(&Statement) + Clone + Send + Sync + 'static,
+    ) -> Result<Self, Error> {
+        let mut inner =
+            Arc::into_inner(Self::open::<M>(config).await?.0).ok_or(Error::Config(String::new()))?;
+        for connection in [&mut inner.read, &mut inner.write] {
+            let seen = seen.clone();
+            connection.set_metric_callback(move |info| seen(info.statement));
+        }
+        Ok(Self(Arc::new(inner)))
+    }
+
     /// The connections to read with. On SQLite they refuse to write.
     #[must_use]
     pub fn read(&self) -> &DatabaseConnection {

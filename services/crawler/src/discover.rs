@@ -200,6 +200,19 @@ fn identities(task: &Task, answered: &PageUrl, canonical: Option<&str>) -> Vec<[
     keys
 }
 
+/// Key of the main text of a page, word by word: neither white space nor what surrounds the text makes another key.
+pub(crate) fn content_key(document: &Document) -> [u8; 16] {
+    let blank = document.text.trim().is_empty();
+    let text = if blank { &document.markdown } else { &document.text };
+    let mut words = String::with_capacity(text.len() + 16);
+    words.push_str("content\n");
+    for word in text.split_whitespace() {
+        words.push_str(word);
+        words.push(' ');
+    }
+    short_hash(words.as_bytes())
+}
+
 fn text_key(document: &Document) -> Option<[u8; 16]> {
     let words = document.text.split_whitespace();
     if words.clone().take(TELLING_WORDS).count() < TELLING_WORDS {

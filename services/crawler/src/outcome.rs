@@ -23,6 +23,8 @@ pub(crate) struct Outcome {
     pub(crate) wire_bytes: u64,
     /// Whether the result service keeps a document of it.
     pub(crate) stored: bool,
+    /// Key of the main text, if the page has content.
+    pub(crate) content_key: Option<[u8; 16]>,
     /// What the page leads to, if its job follows links.
     pub(crate) discovery: Option<Box<Discovery>>,
     /// What the work showed of the site.
@@ -49,6 +51,7 @@ impl From<Judgement> for Outcome {
             http_status: None,
             wire_bytes: 0,
             stored: false,
+            content_key: None,
             discovery: None,
             visit: Visit::default(),
         }
@@ -94,6 +97,7 @@ impl Outcome {
             latency: self.visit.latency.and_then(duration),
             crawl_delay: self.visit.crawl_delay.and_then(duration),
             throttled: self.visit.throttled,
+            content_key: self.content_key.map(|key| key.to_vec()).unwrap_or_default(),
             discovery: self.discovery.as_ref().map(|discovery| discovery.encode()),
         }
     }

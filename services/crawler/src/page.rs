@@ -250,6 +250,7 @@ impl Bench {
         };
         let good = matches!(outcome.judgement.verdict, Some(Verdict::Ok | Verdict::NotModified));
         if good {
+            outcome.content_key = Some(discover::content_key(&document));
             outcome.discovery = discover(task, spec, &fetched, &document).map(Box::new);
         }
         let mut parcel = parcel(about, spec, &fetched, document);

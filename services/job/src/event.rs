@@ -6,7 +6,10 @@ use domain::{JobId, TenantId, lane::UnknownWord};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::job::{Counts, State, Verdicts};
+use crate::{
+    change::Changes,
+    job::{Counts, State, Verdicts},
+};
 
 /// What happened to a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +94,8 @@ pub(crate) struct Snapshot {
     pub(crate) start_time: Option<OffsetDateTime>,
     #[serde(with = "time::serde::rfc3339::option")]
     pub(crate) end_time: Option<OffsetDateTime>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) changes: Option<Changes>,
 }
 
 /// A line of a job's event log.

@@ -135,6 +135,13 @@ impl JobService for Handler {
         let call = mesh::call(&request)?;
         call.require(Scope::JobsWrite)?;
         let submission = wire::submission(request.into_inner(), &self.rules)?;
+        if let Some(baseline) = submission.baseline {
+            let baseline = match self.store.job(call.tenant, baseline).await {
+                Err(Error::NotFound(_)) => None,
+                found => Some(found?),
+            };
+            wire::check_baseline(&submission, baseline.as_ref())?;
+        }
         let mut job = self.accept(&submission, &call).await?;
         if !submission.wait.is_zero() {
             // The job is accepted: whatever happens to the wait, the caller learns its name.
@@ -271,11 +278,11 @@ impl JobService for Handler {
         let call = mesh::call(&request)?;
         call.require(Scope::JobsRead)?;
         let (job, list) = wire::list_pages(call.tenant, request.get_ref())?;
-        self.store.job(call.tenant, job).await?;
+        let job = self.store.job(call.tenant, job).await?;
         let found =
-            self.store.pages(job, list.filter.unwrap_or_default(), list.after, list.size as u64 + 1).await?;
+            self.store.pages(&job, list.filter.unwrap_or_default(), list.after, list.size as u64 + 1).await?;
         let mut pages: Vec<pb::Page> =
-            found.iter().take(list.size).map(|page| wire::page(page, call.time)).collect();
+            found.iter().take(list.size).map(|page| wire::page(page, job.baseline, call.time)).collect();
         let cut = wire::fit(&mut pages, self.answer_budget);
         let last = pages.len().checked_sub(1).map(|last| found[last].idx);
         let next_page_token = match last {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::{
+    change::Changes,
     discovery::Discovered,
     error::Error,
     event::{Event, EventType, Snapshot},
@@ -147,6 +148,10 @@ pub(crate) struct Job {
     pub(crate) retry_of: Option<JobId>,
     /// The schedule that created it.
     pub(crate) schedule: Option<ScheduleId>,
+    /// The job that its pages are compared with.
+    pub(crate) baseline: Option<JobId>,
+    /// How its pages differ from those of the baseline; without one, all are new. None: they are not compared.
+    pub(crate) changes: Option<Changes>,
 }
 
 impl Job {
@@ -209,13 +214,18 @@ impl Job {
         self.add_verdict(verdict, 1);
     }
 
+    /// Whether the next [`Job::advance`] ends the job.
+    pub(crate) const fn ends(&self) -> bool {
+        !self.state.terminal() && self.counts.pending + self.counts.running == 0
+    }
+
     /// What a batch of outcomes adds to the event log: the terminal event when no page is left, else `job.progress`,
     /// unless the last one was less than `interval` ago.
     pub(crate) fn advance(&mut self, now: OffsetDateTime, interval: std::time::Duration) -> Option<Event> {
         if self.state.terminal() {
             return None;
         }
-        if self.counts.pending + self.counts.running == 0 {
+        if self.ends() {
             return Some(self.finish(self.result(), now));
         }
         if self.progress_time.is_some_and(|last| now - last < interval) {
@@ -314,14 +324,15 @@ impl Job {
                 verdicts: self.verdicts.clone(),
                 start_time: self.start_time,
                 end_time: self.end_time,
+                changes: self.changes,
             },
         }
     }
 
     /// The job as it stood when an event was recorded. What never changes is not in the event.
     pub(crate) fn as_of(&self, snapshot: Snapshot) -> Self {
-        let Snapshot { state, counts, verdicts, start_time, end_time } = snapshot;
-        Self { state, counts, verdicts, start_time, end_time, ..self.clone() }
+        let Snapshot { state, counts, verdicts, start_time, end_time, changes } = snapshot;
+        Self { state, counts, verdicts, start_time, end_time, changes, ..self.clone() }
     }
 
     /// What the job comes to when no page is left.

@@ -3,6 +3,7 @@
 //! Promises: a job that was answered is on disk; every URL ends in exactly one verdict and is counted once at every read;
 //! exactly one event of a job is terminal; killing this process, or wiping the queue, delays a job and loses nothing.
 
+mod change;
 mod discovery;
 mod dispatcher;
 mod error;

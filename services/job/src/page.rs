@@ -10,7 +10,8 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 
 use crate::{
-    discovery::{Discovery, Kind as PageKind},
+    change::Change,
+    discovery::{Discovery, Key, Kind as PageKind},
     host::Answer,
     spec::{Render, Spec},
 };
@@ -94,6 +95,10 @@ pub(crate) struct Page {
     pub(crate) first_dispatch_time: Option<OffsetDateTime>,
     /// Links found on it that were new to the job.
     pub(crate) new_links: i64,
+    /// How it differs from the baseline.
+    pub(crate) change: Option<Change>,
+    /// The page of the baseline that it was compared with.
+    pub(crate) base: Option<PageId>,
 }
 
 /// What a page has been through: the part that decides what comes next.
@@ -140,6 +145,8 @@ pub(crate) struct Outcome {
     pub(crate) retry_after: Option<Duration>,
     /// What it says about the host.
     pub(crate) answer: Answer,
+    /// Key of its main text, if it has content.
+    pub(crate) content_key: Option<Key>,
     /// What the page led to, if the job follows links.
     pub(crate) discovery: Option<Box<Discovery>>,
 }

@@ -103,6 +103,8 @@ pub(crate) struct Template {
     /// The word of a [`Priority`].
     priority: String,
     pub(crate) max_duration: Option<Duration>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) baseline: Option<JobId>,
 }
 
 impl Template {
@@ -115,6 +117,7 @@ impl Template {
             labels: submission.labels,
             priority: submission.priority.as_str().to_owned(),
             max_duration: submission.max_duration,
+            baseline: submission.baseline,
         }
     }
 
@@ -131,6 +134,8 @@ pub(crate) struct Plan {
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) overlap: Overlap,
     pub(crate) paused: bool,
+    /// Whether each job is compared with the last one that succeeded.
+    pub(crate) track_changes: bool,
 }
 
 impl Plan {
@@ -140,7 +145,7 @@ impl Plan {
             Timing::Cron { expression, time_zone } => (expression.as_str(), time_zone.as_str(), None),
             Timing::Every(interval) => ("", "", Some(*interval)),
         };
-        let canonical = (timing, &self.job, &self.labels, self.overlap, self.paused);
+        let canonical = (timing, &self.job, &self.labels, self.overlap, self.paused, self.track_changes);
         blake3::hash(&serde_json::to_vec(&canonical).unwrap_or_default()).into()
     }
 

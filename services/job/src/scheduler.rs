@@ -14,6 +14,7 @@ use tracing::{Instrument, Span, debug, error, info, info_span, warn};
 use crate::{
     error::Error,
     hub::Hub,
+    job::Job,
     metrics,
     schedule::Schedule,
     store::{DueSchedule, Prepared, Store},
@@ -71,9 +72,9 @@ impl Scheduler {
 
     async fn run_one(&self, id: ScheduleId, now: OffsetDateTime) -> Result<(), Error> {
         let traceparent = trace::traceparent(&Span::current());
-        let prepare = |schedule: &Schedule| {
+        let prepare = |schedule: &Schedule, last: Option<&Job>| {
             let submission =
-                wire::scheduled(schedule, &self.rules).map_err(|status| status.message().to_owned())?;
+                wire::scheduled(schedule, last, &self.rules).map_err(|status| status.message().to_owned())?;
             Ok(Prepared::new(schedule.tenant, &submission, traceparent.clone(), now, Duration::ZERO))
         };
         match self.store.run_schedule(id, now, prepare).await? {

@@ -158,6 +158,10 @@ pub(crate) struct Submission {
     pub(crate) retry_of: Option<JobId>,
     /// The schedule whose job it is.
     pub(crate) schedule: Option<ScheduleId>,
+    /// The job that the pages are compared with.
+    pub(crate) baseline: Option<JobId>,
+    /// Whether pages are compared; without a baseline all are new.
+    pub(crate) track_changes: bool,
 }
 
 impl Submission {
@@ -173,7 +177,9 @@ impl Submission {
         let urls: Vec<&str> = self.urls.iter().map(|(url, _)| url.as_str()).collect();
         let priority = if self.interactive { Priority::Normal } else { self.priority };
         let canonical = (urls, &self.spec, &self.webhook, &self.labels, priority.as_str(), self.max_duration);
-        let text = serde_json::to_vec(&canonical).unwrap_or_default();
+        let mut text = serde_json::to_vec(&canonical).unwrap_or_default();
+        // Added only where there is one: requests of before there was a choice keep their hashes.
+        text.extend(self.baseline.iter().flat_map(|job| job.0.into_bytes()));
         blake3::hash(&text).into()
     }
 }

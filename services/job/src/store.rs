@@ -4,6 +4,7 @@
 //! so that sums, pages and events never disagree; what a caller reads is limited to its tenant.
 
 mod audit;
+mod changes;
 mod control;
 mod discover;
 mod dispatch;

@@ -25,11 +25,11 @@ use time::OffsetDateTime;
 use tonic::Status;
 
 pub(crate) use host::{host, host_key};
-pub(crate) use list::{JobFilter, list_jobs, list_pages, list_schedules, page_size};
+pub(crate) use list::{JobFilter, PageFilter, list_jobs, list_pages, list_schedules, page_size};
 pub(crate) use queue::{encode_task, read_outcome};
 pub(crate) use reply::{Headers, config, entry, event, fit, job, page};
 pub(crate) use schedule::{Draft, changed, draft, schedule, scheduled};
-pub(crate) use submission::{Rules, priority, request_id, submission};
+pub(crate) use submission::{Rules, check_baseline, priority, request_id, submission};
 pub(crate) use test_urls::test_urls;
 
 /// The longest wait of one call.

@@ -18,6 +18,8 @@ pub(crate) enum Error {
     Upload(&'static str),
     #[error("{what} is larger than {limit} bytes")]
     TooLarge { what: &'static str, limit: u64 },
+    #[error("{0} has more text than is compared, {1} bytes")]
+    TooLargeToDiff(String, u64),
     #[error("reach the result store")]
     Store(#[from] DbErr),
     #[error("reach the object store")]
@@ -44,6 +46,7 @@ impl From<Error> for Status {
             Error::NoArtifact(..) => mesh::refuse(Code::NotFound, "ARTIFACT_NOT_FOUND", &error),
             Error::Upload(_) => mesh::refuse(Code::InvalidArgument, "INVALID_UPLOAD", &error),
             Error::TooLarge { .. } => mesh::refuse(Code::ResourceExhausted, "DOCUMENT_TOO_LARGE", &error),
+            Error::TooLargeToDiff(..) => mesh::refuse(Code::ResourceExhausted, "DIFF_TOO_LARGE", &error),
             Error::Store(cause) if store::is_unavailable(cause) => unreachable(&error),
             Error::Store(_) => mesh::fail(Code::Internal, "RESULT_STORE_FAILED", &error),
             // A full disk is an object store that cannot be reached for writing.

@@ -7,14 +7,15 @@ use api::{
     result::v1::{self as pb, result_service_server::ResultService},
 };
 use bytes::Bytes;
-use domain::Scope;
+use domain::{Scope, id::page_name};
 use futures::{Stream, StreamExt, stream};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     Limits,
     archive::Archive,
-    document::{Kept, Kind, fitting, whole_second},
+    diff,
+    document::{Kept, Kind, PageKey, fitting, whole_second},
     error::Error,
     objects::PIECE,
     upload::Upload,
@@ -40,7 +41,7 @@ impl ResultService for Handler {
     async fn get_document(&self, request: Request<pb::GetDocumentRequest>) -> Reply<pb::Document> {
         let call = mesh::call(&request)?;
         call.require(Scope::JobsRead)?;
-        let key = wire::page_of(call.tenant, &request.get_ref().name)?;
+        let key = wire::page_of("name", call.tenant, &request.get_ref().name)?;
         let (record, bytes) = self.archive.document(key, whole_second(call.time)).await?;
         Ok(Response::new(wire::document(&record, &bytes)?))
     }
@@ -61,7 +62,7 @@ impl ResultService for Handler {
         let call = mesh::call(&request)?;
         call.require(Scope::JobsRead)?;
         let pb::GetArtifactRequest { name, kind } = request.get_ref();
-        let (key, now) = (wire::page_of(call.tenant, name)?, whole_second(call.time));
+        let (key, now) = (wire::page_of("name", call.tenant, name)?, whole_second(call.time));
         if kind == wire::MARKDOWN {
             let (_, bytes) = self.archive.document(key, now).await?;
             let pieces = pieces(&wire::markdown(&bytes)?).into_iter().map(wire::markdown_piece).map(Ok);
@@ -78,6 +79,29 @@ impl ResultService for Handler {
         let first = (artifact.size == 0).then(|| Ok(wire::piece(&content_type, Bytes::new())));
         let rest = pieces.map(move |piece| Ok(wire::piece(&content_type, piece?)));
         Ok(Response::new(stream::iter(first).chain(rest).boxed()))
+    }
+
+    async fn diff_page(&self, request: Request<pb::DiffPageRequest>) -> Reply<pb::DiffPageResponse> {
+        let call = mesh::call(&request)?;
+        call.require(Scope::JobsRead)?;
+        let pb::DiffPageRequest { name, base, main_content } = request.into_inner();
+        let now = whole_second(call.time);
+        let page = self.text_of(wire::page_of("name", call.tenant, &name)?, main_content, now).await?;
+        let before = self.text_of(wire::page_of("base", call.tenant, &base)?, main_content, now).await?;
+        let (time, bytes) = (self.limits.diff_timeout, self.limits.max_diff.as_u64());
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let (old, new) = (base.clone(), name.clone());
+        let work = move || diff::unified((&old, &before), (&new, &page), time, bytes);
+        let diff = tokio::task::spawn_blocking(work).await;
+        let diff = diff.map_err(|panic| Error::Lost(panic.to_string()))?;
+        Ok(Response::new(pb::DiffPageResponse {
+            name,
+            base,
+            diff: diff.text,
+            added_lines: i64::try_from(diff.added).unwrap_or(i64::MAX),
+            removed_lines: i64::try_from(diff.removed).unwrap_or(i64::MAX),
+            truncated: diff.truncated,
+        }))
     }
 
     async fn recall_page(&self, request: Request<pb::RecallPageRequest>) -> Reply<Self::RecallPageStream> {
@@ -117,6 +141,22 @@ impl ResultService for Handler {
 }
 
 impl Handler {
+    /// The Markdown of a page, if it is not too long to be compared.
+    async fn text_of(
+        &self,
+        key: PageKey,
+        main_content: bool,
+        now: time::OffsetDateTime,
+    ) -> Result<String, Error> {
+        let (_, bytes) = self.archive.document(key, now).await?;
+        let text = wire::text(&bytes, main_content)?;
+        let limit = self.limits.max_diff_input.as_u64();
+        if text.len() as u64 > limit {
+            return Err(Error::TooLargeToDiff(page_name(key.job, key.page), limit));
+        }
+        Ok(text)
+    }
+
     /// One page of a job's documents, and the token of the next.
     async fn archive_page(
         &self,

@@ -4,6 +4,7 @@
 //! or not at all; what is no longer visible is deleted, whatever crashes in between.
 
 mod archive;
+mod diff;
 mod document;
 mod error;
 mod folders;
@@ -82,6 +83,13 @@ pub struct Limits {
     /// Life of a document that comes without an end.
     #[serde(with = "humantime_serde")]
     pub default_ttl: Duration,
+    /// Of each of two texts that are compared.
+    pub max_diff_input: ByteSize,
+    /// Of a diff; the rest is cut.
+    pub max_diff: ByteSize,
+    /// Of one comparison.
+    #[serde(with = "humantime_serde")]
+    pub diff_timeout: Duration,
 }
 
 /// `[janitor]`: removing what is over.

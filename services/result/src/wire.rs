@@ -195,10 +195,10 @@ pub(crate) fn known(record: &Record, bytes: &Bytes) -> Result<pb::RecallPageResp
 }
 
 /// Reads the name of a page.
-pub(crate) fn page_of(tenant: TenantId, name: &str) -> Result<PageKey, Status> {
+pub(crate) fn page_of(field: &str, tenant: TenantId, name: &str) -> Result<PageKey, Status> {
     match parse_page_name(name) {
         Ok((job, page)) => Ok(PageKey { tenant, job, page }),
-        Err(error) => refuse("name", "INVALID_NAME", &error.to_string()),
+        Err(error) => refuse(field, "INVALID_NAME", &error.to_string()),
     }
 }
 
@@ -265,6 +265,12 @@ pub(crate) fn document(record: &Record, bytes: &Bytes) -> Result<pb::Document, E
 /// The Markdown of a document.
 pub(crate) fn markdown(bytes: &Bytes) -> Result<Bytes, Error> {
     Ok(decode(bytes)?.markdown.into())
+}
+
+/// The Markdown of a document, or of its main content.
+pub(crate) fn text(bytes: &Bytes, main_content: bool) -> Result<String, Error> {
+    let document = decode(bytes)?;
+    Ok(if main_content { document.fit_markdown } else { document.markdown })
 }
 
 fn decode(bytes: &Bytes) -> Result<pb::Document, Error> {

@@ -19,7 +19,7 @@ pub(crate) fn write(event: &JobEvent, job: &Job, format: Format) -> Vec<u8> {
 /// `{type, timestamp, data}`; `data` is the job in short.
 fn standard(event: &JobEvent, job: &Job) -> Value {
     let counts = job.counts.unwrap_or_default();
-    json!({
+    let mut body = json!({
         "type": event.r#type,
         "timestamp": time_text(event.occur_time.as_ref()),
         "data": {
@@ -40,7 +40,18 @@ fn standard(event: &JobEvent, job: &Job) -> Value {
             "create_time": time_text(job.create_time.as_ref()),
             "end_time": time_text(job.end_time.as_ref()),
         },
-    })
+    });
+    if let Some(changes) = &job.changes {
+        body["data"]["changes"] = json!({
+            "new": changes.new,
+            "same": changes.same,
+            "changed": changes.changed,
+            "removed": changes.removed,
+            "complete": changes.complete,
+        });
+        body["data"]["baseline"] = job.baseline.clone().into();
+    }
+    body
 }
 
 /// `{task_id, task_type, status, timestamp, urls, error?}`, as Crawl4AI 0.9 sends it.

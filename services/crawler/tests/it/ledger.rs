@@ -133,6 +133,9 @@ impl ResultService for Ledger {
     ) -> Reply<result::ListDocumentsResponse> {
         not_here()
     }
+    async fn diff_page(&self, _: Request<result::DiffPageRequest>) -> Reply<result::DiffPageResponse> {
+        not_here()
+    }
     async fn get_artifact(&self, _: Request<result::GetArtifactRequest>) -> Reply<Self::GetArtifactStream> {
         not_here()
     }

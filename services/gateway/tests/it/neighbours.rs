@@ -242,6 +242,11 @@ impl result::result_service_server::ResultService for Neighbours {
     type GetArtifactStream = Items<HttpBody>;
     type RecallPageStream = Items<result::RecallPageResponse>;
 
+    async fn diff_page(&self, request: Request<result::DiffPageRequest>) -> Reply<result::DiffPageResponse> {
+        self.note(&request)?;
+        refused(Code::NotFound, "DOCUMENT_NOT_FOUND")
+    }
+
     async fn recall_page(
         &self,
         request: Request<result::RecallPageRequest>,

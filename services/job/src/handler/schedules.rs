@@ -49,6 +49,9 @@ impl ScheduleHandler {
         let Draft { plan, scopes } = wire::draft(Some(whole), &self.rules, &self.limits, call.time)?;
         if another_job {
             require(call, &scopes)?;
+            if let Some(baseline) = plan.job.baseline {
+                self.store.job(call.tenant, baseline).await?;
+            }
         }
         let change = |schedule: &mut Schedule| schedule.change(plan.clone(), call.time).map_err(Error::from);
         Ok(self.store.change_schedule((call.tenant, id), current.version, change).await)
@@ -75,6 +78,9 @@ impl ScheduleService for ScheduleHandler {
         wire::request_id(&request.request_id)?;
         let Draft { plan, scopes } = wire::draft(request.schedule, &self.rules, &self.limits, call.time)?;
         require(&call, &scopes)?;
+        if let Some(baseline) = plan.job.baseline {
+            self.store.job(call.tenant, baseline).await?;
+        }
         let schedule = Schedule::new(call.tenant, plan, call.time).map_err(Error::from)?;
         let memory = self.request_id_retention;
         let request = (!request.request_id.is_empty()).then_some((request.request_id, memory));

@@ -31,6 +31,8 @@ fn job() -> Job {
         deadline: None,
         retry_of: None,
         schedule: None,
+        baseline: None,
+        changes: None,
     }
 }
 

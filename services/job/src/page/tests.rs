@@ -52,6 +52,7 @@ pub(crate) fn outcome(kind: Kind, verdict: Option<Verdict>) -> Outcome {
         stored: false,
         retry_after: None,
         answer: Answer::default(),
+        content_key: None,
         discovery: None,
     }
 }

@@ -111,8 +111,9 @@ fn schedule(timing: Timing, overlap: Overlap, now: OffsetDateTime) -> Schedule {
         labels: BTreeMap::new(),
         priority: "normal".to_owned(),
         max_duration: None,
+        baseline: None,
     };
-    let plan = Plan { timing, job, labels: BTreeMap::new(), overlap, paused: false };
+    let plan = Plan { timing, job, labels: BTreeMap::new(), overlap, paused: false, track_changes: false };
     Schedule::new(TenantId::new(), plan, now).unwrap()
 }
 

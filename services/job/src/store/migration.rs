@@ -6,6 +6,7 @@
 
 #![expect(elided_lifetimes_in_paths, reason = "the trait of sea-orm-migration is written so")]
 
+mod changes;
 mod control;
 mod deep_crawl;
 mod hosts;
@@ -24,6 +25,7 @@ impl MigratorTrait for Migrator {
             Box::new(deep_crawl::DeepCrawl),
             Box::new(control::Control),
             Box::new(schedules::Schedules),
+            Box::new(changes::Changes),
         ]
     }
 }

@@ -2,17 +2,18 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use domain::{JobId, TenantId, Verdict};
+use domain::{JobId, TenantId};
 use sea_orm::{EntityTrait, QueryFilter, QueryOrder, QuerySelect, prelude::*};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Store, row, sql};
 use crate::{
+    change::Change,
     error::Error,
     job::{Job, State},
-    page::{self, Page},
-    wire::JobFilter,
+    page::Page,
+    wire::{JobFilter, PageFilter},
 };
 
 /// Ids are made by another clock than times, a moment later.
@@ -93,15 +94,21 @@ impl Store {
         rows.iter().map(|row| Ok(row.try_get_by_index(0)?)).collect()
     }
 
-    /// The ledger of a job in the order of its URLs, after the position `after`.
+    /// The ledger of a job in the order of its URLs, after the position `after`; or the pages of its baseline that are gone.
     pub(crate) async fn pages(
         &self,
-        job: JobId,
-        (verdict, state): (Option<Verdict>, Option<page::State>),
+        job: &Job,
+        PageFilter { verdict, state, change }: PageFilter,
         after: Option<i64>,
         limit: u64,
     ) -> Result<Vec<Page>, Error> {
-        let mut query = row::page::Entity::find().filter(row::page::Column::JobId.eq(job.0));
+        if change == Some(Change::Removed) {
+            return self.removed(job, after, limit).await;
+        }
+        let mut query = row::page::Entity::find().filter(row::page::Column::JobId.eq(job.id.0));
+        if let Some(change) = change {
+            query = query.filter(row::page::Column::Change.eq(change.as_str()));
+        }
         if let Some(verdict) = verdict {
             query = query.filter(row::page::Column::Verdict.eq(verdict.as_str()));
         }

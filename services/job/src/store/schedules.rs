@@ -121,7 +121,7 @@ impl Store {
         Ok(next.map(sql::time))
     }
 
-    /// Does what the time of a schedule asks for, with the job that `prepare` makes. None: its time has not come, or another
+    /// Does what the time of a schedule asks for, with the job that `prepare` makes of the schedule and of its last success. None: its time has not come, or another
     /// process was first.
     pub(crate) async fn run_schedule<F>(
         &self,
@@ -130,7 +130,7 @@ impl Store {
         prepare: F,
     ) -> Result<Option<Due>, Error>
     where
-        F: Fn(&Schedule) -> Result<Prepared, String>,
+        F: Fn(&Schedule, Option<&Job>) -> Result<Prepared, String>,
     {
         self.db
             .write(async |txn| {
@@ -206,6 +206,17 @@ async fn first_of(
     Schedule::try_from(row).map(Some)
 }
 
+/// The last job of a schedule that succeeded.
+async fn last_success(txn: &DatabaseTransaction, id: ScheduleId) -> Result<Option<Job>, Error> {
+    let row = row::job::Entity::find()
+        .filter(row::job::Column::Schedule.eq(id.0))
+        .filter(row::job::Column::State.eq(State::Succeeded.as_str()))
+        .order_by_desc(row::job::Column::Id)
+        .one(txn)
+        .await?;
+    row.map(Job::try_from).transpose()
+}
+
 /// Whether the last job of a schedule has not ended.
 async fn busy(txn: &DatabaseTransaction, schedule: &Schedule) -> Result<bool, Error> {
     let Some(job) = schedule.last_job else { return Ok(false) };
@@ -219,13 +230,14 @@ async fn take(
     txn: &DatabaseTransaction,
     schedule: &mut Schedule,
     turn: Turn,
-    prepare: impl Fn(&Schedule) -> Result<Prepared, String>,
+    prepare: impl Fn(&Schedule, Option<&Job>) -> Result<Prepared, String>,
 ) -> Result<Due, Error> {
     if turn == Turn::Skip {
         schedule.skipped += 1;
         return Ok(Due::Skipped);
     }
-    match prepare(schedule) {
+    let last = if schedule.plan.track_changes { last_success(txn, schedule.id).await? } else { None };
+    match prepare(schedule, last.as_ref()) {
         Ok(prepared) => {
             let job = submit::accept_one(txn, &prepared).await?;
             schedule.fire(job.id);

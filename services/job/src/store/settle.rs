@@ -5,14 +5,15 @@ use std::{
     time::Duration,
 };
 
-use domain::{JobId, Lane, Verdict};
+use domain::{JobId, Lane, PageId, Verdict};
 use sea_orm::{DatabaseTransaction, Value};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Store, discover, hosts, lock, log, row, sql};
+use super::{Store, changes, discover, hosts, lock, log, row, sql};
 use crate::{
     DeepCrawl,
+    change::Change,
     discovery::Kind,
     error::Error,
     host::Paces,
@@ -61,6 +62,10 @@ pub(super) struct Move<'a> {
     pub(super) lead_on: bool,
     /// Pages that were found on it and are new to the job.
     pub(super) new_links: i64,
+    /// Its key in the ledger.
+    pub(super) url_key: Option<Vec<u8>>,
+    /// How it differs from the baseline, and from which page there.
+    pub(super) change: Option<(Change, Option<PageId>)>,
 }
 
 impl Move<'_> {
@@ -81,6 +86,7 @@ pub(super) struct Origin {
 
 struct Open {
     job: Uuid,
+    url_key: Option<Vec<u8>>,
     host: String,
     dispatch_seq: i64,
     record: Record,
@@ -125,7 +131,7 @@ async fn settle(
             continue;
         }
         // Taken out: a second outcome of the same dispatch in this batch is stale.
-        let Open { host, mut record, origin, .. } = page.remove();
+        let Open { host, mut record, origin, url_key, .. } = page.remove();
         let lane = record.lane;
         let next = rules.retry.settle(&mut record, outcome, &job.spec, *chance);
         *touched = true;
@@ -140,6 +146,8 @@ async fn settle(
             origin,
             lead_on: false,
             new_links: 0,
+            url_key,
+            change: None,
         });
     }
     learn(txn, &moves, paces, now).await?;
@@ -161,6 +169,7 @@ async fn book(
     now: OffsetDateTime,
 ) -> Result<(), Error> {
     discover::duplicates(txn, moves).await?;
+    changes::compare(txn, jobs, moves).await?;
     for page in moves.iter() {
         let Some((job, _)) = jobs.get_mut(&page.outcome.job.0) else { continue };
         match page.next {
@@ -190,6 +199,9 @@ async fn advance(
 ) -> Result<(), Error> {
     let mut events = Vec::new();
     for job in &mut jobs {
+        if job.ends() {
+            changes::conclude(txn, job).await?;
+        }
         let event = job.advance(now, progress_interval);
         settled.notify |= event.as_ref().is_some_and(|event| event.has_webhook);
         events.extend(event);
@@ -209,7 +221,7 @@ async fn running(
     for piece in sql::pieces(&sql::sorted(&ids)) {
         let text = format!(
             "SELECT id, job_id, dispatch_seq, lane, lane_reason, attempts, infra_faults, crashes, kind, depth, \
-             url, seed, host FROM page \
+             url, seed, host, url_key FROM page \
              WHERE state = 'running' AND id IN ({})",
             sql::row(1, piece.len())
         );
@@ -229,8 +241,9 @@ async fn running(
                 url: row.try_get_by_index(10)?,
                 seed: row.try_get_by_index(11)?,
             };
-            let host = row.try_get_by_index(12)?;
-            pages.insert(row.try_get_by_index(0)?, Open { job, host, dispatch_seq, record, origin });
+            let (host, url_key) = (row.try_get_by_index(12)?, row.try_get_by_index(13)?);
+            let open = Open { job, url_key, host, dispatch_seq, record, origin };
+            pages.insert(row.try_get_by_index(0)?, open);
         }
     }
     Ok(pages)
@@ -262,10 +275,11 @@ async fn save_pages(txn: &DatabaseTransaction, moves: &[Move<'_>], now: OffsetDa
             "UPDATE page SET state = v.column3, verdict = v.column4, detail = v.column5, http_status = v.column6, \
              lane = v.column7, lane_reason = v.column8, attempts = v.column9, infra_faults = v.column10, \
              crashes = v.column11, due_time = v.column12, end_time = v.column13, \
-             stored = (page.stored OR v.column14), new_links = v.column15 \
+             stored = (page.stored OR v.column14), new_links = v.column15, content_key = v.column16, \
+             change = v.column17, base = v.column18 \
              FROM (VALUES {}) AS v WHERE page.id = v.column1 AND page.dispatch_seq = v.column2 \
              AND page.state = 'running'",
-            sql::rows(1, piece.len(), 15)
+            sql::rows(1, piece.len(), 18)
         );
         let values = piece.iter().flat_map(|page| page_values(page, now)).collect();
         let saved = sql::execute(txn, &text, values).await?.rows_affected();
@@ -274,7 +288,7 @@ async fn save_pages(txn: &DatabaseTransaction, moves: &[Move<'_>], now: OffsetDa
     Ok(())
 }
 
-fn page_values(page: &Move<'_>, now: OffsetDateTime) -> [Value; 15] {
+fn page_values(page: &Move<'_>, now: OffsetDateTime) -> [Value; 18] {
     let Move { outcome, record, next, .. } = page;
     let (state, verdict, due, end) = match next {
         Next::Settled(verdict) => (State::Done, Some(verdict.as_str()), None, Some(sql::micros(now))),
@@ -297,6 +311,9 @@ fn page_values(page: &Move<'_>, now: OffsetDateTime) -> [Value; 15] {
         end.into(),
         outcome.stored.into(),
         page.new_links.into(),
+        outcome.content_key.map(|key| key.to_vec()).into(),
+        page.change.map(|(change, _)| change.as_str().to_owned()).into(),
+        page.change.and_then(|(_, base)| base).map(|base| base.0).into(),
     ]
 }
 
@@ -310,8 +327,8 @@ pub(super) async fn save(txn: &DatabaseTransaction, jobs: &[&Job]) -> Result<(),
             "UPDATE job SET state = v.column2, found = v.column3, succeeded = v.column4, failed = v.column5, \
              skipped = v.column6, cancelled = v.column7, pending = v.column8, running = v.column9, \
              verdicts = v.column10, event_sequence = v.column11, start_time = v.column12, end_time = v.column13, \
-             progress_time = v.column14, discovery = v.column15 FROM (VALUES {}) AS v WHERE job.id = v.column1",
-            sql::rows(1, piece.len(), 15)
+             progress_time = v.column14, discovery = v.column15, changes = v.column16 FROM (VALUES {}) AS v WHERE job.id = v.column1",
+            sql::rows(1, piece.len(), 16)
         );
         let values = piece.iter().flat_map(|job| job_values(job)).collect();
         let saved = sql::execute(txn, &text, values).await?.rows_affected();
@@ -320,7 +337,7 @@ pub(super) async fn save(txn: &DatabaseTransaction, jobs: &[&Job]) -> Result<(),
     Ok(())
 }
 
-fn job_values(job: &Job) -> [Value; 15] {
+fn job_values(job: &Job) -> [Value; 16] {
     [
         job.id.0.into(),
         job.state.as_str().into(),
@@ -337,6 +354,7 @@ fn job_values(job: &Job) -> [Value; 15] {
         job.end_time.map(sql::micros).into(),
         job.progress_time.map(sql::micros).into(),
         job.spec.follow.is_some().then(|| row::json(&job.discovered)).into(),
+        job.changes.as_ref().map(row::json).into(),
     ]
 }
 

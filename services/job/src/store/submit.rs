@@ -9,6 +9,7 @@ use tracing::debug;
 
 use super::{Store, log, row, sql};
 use crate::{
+    change::Changes,
     discovery::{Discovered, Kind},
     error::Error,
     event::{Event, EventType},
@@ -17,7 +18,7 @@ use crate::{
     spec::{FIRST_URLS, Submission},
 };
 
-/// Rows of one insert; with 34 columns it stays below SQLite's 32 766 values.
+/// Rows of one insert; with 37 columns it stays below SQLite's 32 766 values.
 pub(super) const INSERT: usize = 500;
 /// Two calls with one request id race at most once; more is a fault.
 const RACES: usize = 3;
@@ -202,6 +203,8 @@ fn new_job(
         deadline: submission.max_duration.map(|time| now + time),
         retry_of: submission.retry_of,
         schedule: submission.schedule,
+        baseline: submission.baseline,
+        changes: submission.track_changes.then(Changes::default),
     }
 }
 
@@ -305,6 +308,9 @@ pub(super) fn pending(
         found_time: Set(Some(sql::micros(now))),
         first_dispatch_time: Set(None),
         new_links: Set(0),
+        content_key: Set(None),
+        change: Set(None),
+        base: Set(None),
     }
 }
 

@@ -26,7 +26,7 @@ impl Store {
         let limit = i64::try_from(batch).unwrap_or(i64::MAX);
         let mut swept = self.sweep_job(ages.jobs, limit).await?;
         let ids = "UPDATE job SET request_id = NULL, request_hash = NULL WHERE id IN \
-                   (SELECT id FROM job WHERE request_id IS NOT NULL AND create_time < $1 LIMIT $2)";
+                   (SELECT id FROM job WHERE request_id IS NOT NULL AND create_time < $1 ORDER BY create_time LIMIT $2)";
         swept += self.sweep_with(ids, ages.request_ids, limit).await?;
         let events = "DELETE FROM event WHERE cursor IN (SELECT e.cursor FROM event e JOIN job j ON j.id = e.job_id \
                       WHERE e.time < $1 AND j.end_time IS NOT NULL ORDER BY e.time LIMIT $2)";
@@ -45,8 +45,8 @@ impl Store {
     /// Deletes one ended job: pages and events first, the job when none is left, so that no transaction is large and a
     /// crash in between leaves a job that the next sweep goes on with.
     async fn sweep_job(&self, before: OffsetDateTime, limit: i64) -> Result<u64, Error> {
-        let oldest =
-            "SELECT id FROM job WHERE end_time IS NOT NULL AND end_time < $1 ORDER BY end_time LIMIT 1";
+        let oldest = "SELECT id FROM job WHERE end_time IS NOT NULL AND end_time < $1 AND NOT EXISTS (SELECT 1 FROM job u \
+             WHERE u.baseline = job.id AND u.baseline IS NOT NULL AND u.end_time IS NULL) ORDER BY end_time LIMIT 1";
         let rows = sql::query(self.db.read(), oldest, vec![sql::micros(before).into()]).await?;
         let id: Option<Uuid> = rows.first().map(|row: &QueryResult| row.try_get_by_index(0)).transpose()?;
         let Some(id) = id else { return Ok(0) };

@@ -11,6 +11,7 @@ use crate::{
 };
 
 mod hosts;
+mod plans;
 mod schedules;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -81,37 +82,6 @@ async fn a_wrong_sum_is_found_and_never_saved() {
         let settled = store.settle(&[(outcome, 0.5)], &rules(&retry), now).await;
         assert!(matches!(settled, Err(Error::Row(_))), "{settled:?}");
         assert_eq!(store.running(Lane::Http).await.unwrap(), 1, "nothing of the batch was saved");
-    }
-}
-
-#[tokio::test]
-async fn picking_does_not_walk_over_pages() {
-    let store = Store::open(&store::testing::sqlite().unwrap(), paces(pace())).await.unwrap();
-    submit(&store, TenantId::new(), 5).await;
-    for (query, index) in [
-        (
-            "SELECT id FROM page WHERE state = 'pending' AND due_time IS NULL AND host_since IS NULL AND lane = 'http' AND tenant = x'00' ORDER BY priority, job_id, rank, idx LIMIT 1",
-            "page_frontier",
-        ),
-        (
-            "SELECT tenant FROM page WHERE state = 'pending' AND due_time IS NULL AND host_since IS NULL AND lane = 'http' AND tenant > x'00' ORDER BY tenant LIMIT 1",
-            "page_frontier",
-        ),
-        (
-            "SELECT due_time FROM page WHERE state = 'pending' AND due_time IS NOT NULL ORDER BY due_time LIMIT 1",
-            "page_waiting",
-        ),
-        ("SELECT COUNT(*) FROM page WHERE state = 'running' AND lane = 'http'", "page_running"),
-        ("SELECT * FROM event WHERE cursor > 5 AND (has_webhook) ORDER BY cursor LIMIT 10", "event_webhook"),
-        (
-            "SELECT * FROM job WHERE tenant = x'00' AND state = 'queued' AND id < x'00' ORDER BY id DESC LIMIT 10",
-            "job_list_state",
-        ),
-    ] {
-        let plan = sql::query(store.db.read(), &format!("EXPLAIN QUERY PLAN {query}"), vec![]).await.unwrap();
-        let plan: Vec<String> = plan.iter().map(|row| row.try_get("", "detail").unwrap()).collect();
-        let plan = plan.join("; ");
-        assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{query}: {plan}");
     }
 }
 

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use tonic::Status;
 
 use super::{job_id, read_timestamp, schedule_id, violation};
-use crate::{job::State, page as ledger};
+use crate::{change::Change, job::State, page as ledger};
 
 const DEFAULT_JOBS: usize = 50;
 const MAX_JOBS: usize = 200;
@@ -85,8 +85,16 @@ pub(crate) fn list_jobs(
     Ok(List { size, after, filter: Some(filter), name })
 }
 
-/// Which pages are listed: those with this verdict, those in this state.
-pub(crate) type PageFilter = (Option<Verdict>, Option<ledger::State>);
+/// Which pages are listed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct PageFilter {
+    /// With this verdict.
+    pub(crate) verdict: Option<Verdict>,
+    /// In this state.
+    pub(crate) state: Option<ledger::State>,
+    /// That differ from the baseline so.
+    pub(crate) change: Option<Change>,
+}
 
 /// Reads `ListPagesRequest`; the cursor is the position of a page in its job.
 pub(crate) fn list_pages(
@@ -95,14 +103,16 @@ pub(crate) fn list_pages(
 ) -> Result<(JobId, List<i64, PageFilter>), Status> {
     let job = job_id("parent", &request.parent)?;
     let (verdict, state) = (verdict_filter(request.verdict)?, page_state(request.state)?);
+    let change = change_filter(request.change)?;
     let size = page_size(request.page_size, DEFAULT_PAGES, MAX_PAGES)?;
-    let name = format!(
+    let mut name = format!(
         "{tenant} jobs/{job}/pages verdict={} state={}",
         verdict.map_or("", |verdict| verdict.as_str()),
         state.map_or("", |state| state.as_str())
     );
+    name += &change.map(|change| format!(" change={change}")).unwrap_or_default();
     let after = cursor(&name, &request.page_token)?;
-    Ok((job, List { size, after, filter: Some((verdict, state)), name }))
+    Ok((job, List { size, after, filter: Some(PageFilter { verdict, state, change }), name }))
 }
 
 /// Reads `ListSchedulesRequest`; the cursor is the id of a schedule.
@@ -164,6 +174,18 @@ fn page_state(number: i32) -> Result<Option<ledger::State>, Status> {
         Ok(page::State::Running) => Ok(Some(ledger::State::Running)),
         Ok(page::State::Done) => Ok(Some(ledger::State::Done)),
         Err(_) => Err(violation("state", "UNKNOWN_VALUE", "is not a known value")),
+    }
+}
+
+/// Reads a change to filter by; none for `CHANGE_UNSPECIFIED`.
+fn change_filter(number: i32) -> Result<Option<Change>, Status> {
+    match page::Change::try_from(number) {
+        Ok(page::Change::Unspecified) => Ok(None),
+        Ok(page::Change::New) => Ok(Some(Change::New)),
+        Ok(page::Change::Same) => Ok(Some(Change::Same)),
+        Ok(page::Change::Changed) => Ok(Some(Change::Changed)),
+        Ok(page::Change::Removed) => Ok(Some(Change::Removed)),
+        Err(_) => Err(violation("change", "UNKNOWN_VALUE", "is not a known value")),
     }
 }
 

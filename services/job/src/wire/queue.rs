@@ -71,6 +71,7 @@ pub(crate) fn read_outcome(payload: &[u8]) -> Result<Outcome, Garbage> {
         stored: message.stored,
         retry_after,
         answer,
+        content_key: message.content_key.as_slice().try_into().ok(),
         discovery: message.discovery.map(|message| Box::new(discovery::read(message))),
     })
 }

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use api::job::v1::{self as pb, crawl_config, webhook_target};
-use domain::{Lane, Priority, Verdict, id::page_name};
+use domain::{JobId, Lane, Priority, Verdict, id::page_name};
 use prost::Message;
 use time::OffsetDateTime;
 
 use super::{browser, deep_crawl};
 use crate::{
+    change::{Change, Changes},
     discovery::Kind,
     event::{Event, EventType},
     job::{Counts, Job, State},
@@ -53,11 +54,19 @@ pub(crate) fn job(job: &Job, headers: Headers) -> pb::Job {
         retry_of: job.retry_of.map(|job| job.name()).unwrap_or_default(),
         deadline: job.deadline.map(timestamp),
         schedule: job.schedule.map(|schedule| schedule.name()).unwrap_or_default(),
+        baseline: job.baseline.map(|job| job.name()).unwrap_or_default(),
+        changes: job.changes.map(|Changes { new, same, changed, removed, complete }| pb::Changes {
+            new,
+            same,
+            changed,
+            removed,
+            complete,
+        }),
     }
 }
 
-/// A line of the ledger.
-pub(crate) fn page(page: &Page, now: OffsetDateTime) -> pb::Page {
+/// A line of the ledger of a job with this baseline.
+pub(crate) fn page(page: &Page, baseline: Option<JobId>, now: OffsetDateTime) -> pb::Page {
     let since = page.host_since.filter(|_| page.state == page::State::Pending);
     let waits = since.and_then(|since| Duration::try_from(now - since).ok()).unwrap_or_default();
     pb::Page {
@@ -97,6 +106,17 @@ pub(crate) fn page(page: &Page, now: OffsetDateTime) -> pb::Page {
             .and_then(|wait: std::time::Duration| wait.try_into().ok()),
         kind: kind(page.kind).into(),
         new_links: page.new_links,
+        change: page.change.map_or(pb::page::Change::Unspecified, change).into(),
+        baseline_page: baseline.zip(page.base).map(|(job, base)| page_name(job, base)).unwrap_or_default(),
+    }
+}
+
+fn change(change: Change) -> pb::page::Change {
+    match change {
+        Change::New => pb::page::Change::New,
+        Change::Same => pb::page::Change::Same,
+        Change::Changed => pb::page::Change::Changed,
+        Change::Removed => pb::page::Change::Removed,
     }
 }
 

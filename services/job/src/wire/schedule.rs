@@ -16,12 +16,14 @@ use super::{
 };
 use crate::{
     error::Error,
+    job::Job,
     schedule::{MAX_INTERVAL, Overlap, Plan, Refusal, Schedule, Schedules, Template, Timing},
     spec::Submission,
 };
 
 /// The fields that their owner may change.
-const FIELDS: [&str; 7] = ["cron", "time_zone", "interval", "job", "paused", "overlap", "labels"];
+const FIELDS: [&str; 8] =
+    ["cron", "time_zone", "interval", "job", "paused", "overlap", "labels", "track_changes"];
 
 /// What a caller asks a schedule to be.
 #[derive(Debug)]
@@ -63,8 +65,14 @@ pub(crate) fn draft(
     }
     let submission = job?;
     let scopes = submission.scopes.clone();
-    let (timing, paused) = (timing?, schedule.paused.unwrap_or_default());
-    Ok(Draft { plan: Plan { timing, job: Template::of(submission), labels, overlap, paused }, scopes })
+    let (paused, track_changes) =
+        (schedule.paused.unwrap_or_default(), schedule.track_changes.unwrap_or_default());
+    let (timing, job) = (timing?, Template::of(submission));
+    if track_changes && job.baseline.is_some() {
+        let description = "a schedule compares with its own last job, or with the one that is named";
+        return Err(super::violation("schedule.track_changes", "CONFLICT", description));
+    }
+    Ok(Draft { plan: Plan { timing, job, labels, overlap, paused, track_changes }, scopes })
 }
 
 fn adopt(violations: &mut Violations, path: &str, result: Result<(), Status>) -> Result<(), Status> {
@@ -180,6 +188,9 @@ pub(crate) fn changed(
     if named("overlap") {
         whole.overlap = change.overlap;
     }
+    if named("track_changes") {
+        whole.track_changes = change.track_changes;
+    }
     if named("labels") {
         whole.labels = change.labels;
     }
@@ -201,6 +212,7 @@ fn fields(change: &pb::Schedule, mask: Option<&FieldMask>) -> Result<Vec<String>
             ("paused", change.paused.is_some()),
             ("overlap", change.overlap != 0),
             ("labels", !change.labels.is_empty()),
+            ("track_changes", change.track_changes.is_some()),
         ];
         return Ok(set.into_iter().filter(|(_, set)| *set).map(|(field, _)| field.to_owned()).collect());
     };
@@ -213,10 +225,18 @@ fn fields(change: &pb::Schedule, mask: Option<&FieldMask>) -> Result<Vec<String>
     Ok(mask.paths.clone())
 }
 
-/// The submission of a job that is due, held against the rules of now.
-pub(crate) fn scheduled(schedule: &Schedule, rules: &Rules) -> Result<Submission, Status> {
+/// The submission of a job that is due, held against the rules of now; compared with the last one that succeeded, if that is asked
+/// for and their pages can be compared.
+pub(crate) fn scheduled(
+    schedule: &Schedule,
+    last: Option<&Job>,
+    rules: &Rules,
+) -> Result<Submission, Status> {
     let submission = submission::submission(request(&schedule.plan.job, Headers::Shown), rules)?;
-    Ok(Submission { schedule: Some(schedule.id), ..submission })
+    let last = last.filter(|last| last.spec.follow.is_some() == submission.spec.follow.is_some());
+    let baseline = submission.baseline.or(last.map(|last| last.id));
+    let track_changes = submission.track_changes || schedule.plan.track_changes;
+    Ok(Submission { schedule: Some(schedule.id), baseline, track_changes, ..submission })
 }
 
 fn request(job: &Template, headers: Headers) -> pb::CreateCrawlJobRequest {
@@ -227,6 +247,7 @@ fn request(job: &Template, headers: Headers) -> pb::CreateCrawlJobRequest {
         labels: job.labels.clone().into_iter().collect(),
         priority: reply::priority(job.priority()).into(),
         max_duration: job.max_duration.and_then(duration),
+        baseline: job.baseline.map(|job| job.name()).unwrap_or_default(),
         ..Default::default()
     }
 }
@@ -249,6 +270,7 @@ pub(crate) fn schedule(schedule: &Schedule, headers: Headers) -> pb::Schedule {
         interval,
         job: Some(request(&plan.job, headers)),
         paused: Some(plan.paused),
+        track_changes: Some(plan.track_changes),
         overlap: match plan.overlap {
             Overlap::Skip => message::Overlap::Skip,
             Overlap::Allow => message::Overlap::Allow,

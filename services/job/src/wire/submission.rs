@@ -6,7 +6,7 @@ use std::{
 };
 
 use api::job::v1::{self as pb, crawl_config, job};
-use domain::{AddressPolicy, PageUrl, Priority, Scope, follow::Reach};
+use domain::{AddressPolicy, JobId, PageUrl, Priority, Scope, follow::Reach};
 use mesh::Violations;
 use prost::Message as _;
 use tonic::Status;
@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     error::Error,
+    job::Job,
     spec::{self, Render, Spec, Submission},
 };
 
@@ -82,6 +83,7 @@ pub(super) fn read(request: pb::CreateCrawlJobRequest, rules: &Rules) -> Result<
     let labels = read_labels(request.labels, &mut violations);
     let asked = request.priority;
     let priority = read_priority(asked, &mut violations);
+    let baseline = read_baseline(&request.baseline, &mut violations);
     let request_id = read_request_id(request.request_id, &mut violations);
     let wait = read_wait(request.wait, &mut violations);
     let max_duration = request.max_duration.map(|duration| {
@@ -106,7 +108,33 @@ pub(super) fn read(request: pb::CreateCrawlJobRequest, rules: &Rules) -> Result<
         max_duration,
         retry_of: None,
         schedule: None,
+        baseline,
+        track_changes: baseline.is_some(),
     })
+}
+
+fn read_baseline(name: &str, violations: &mut Violations) -> Option<JobId> {
+    if name.is_empty() {
+        return None;
+    }
+    let job = JobId::from_name(name);
+    job.map_err(|error| violations.add("baseline", "INVALID_NAME", error.to_string())).ok()
+}
+
+/// Holds an earlier job against a submission whose pages are to be compared with its. None: there is no such job.
+pub(crate) fn check_baseline(submission: &Submission, baseline: Option<&Job>) -> Result<(), Status> {
+    let Some(job) = baseline else {
+        return Err(super::violation("baseline", "JOB_NOT_FOUND", "is no job"));
+    };
+    if !job.state.terminal() {
+        return Err(super::violation("baseline", "JOB_NOT_ENDED", "has not ended"));
+    }
+    if job.spec.follow.is_some() != submission.spec.follow.is_some() {
+        let description =
+            "one of the two follows links and the other does not: their pages are told apart otherwise";
+        return Err(super::violation("baseline", "CONFLICT", description));
+    }
+    Ok(())
 }
 
 fn read_urls(

@@ -5,6 +5,7 @@
 
 mod bench;
 mod cancel;
+mod changes;
 mod control;
 mod deep;
 mod events;

@@ -1,6 +1,7 @@
 //! The result service through its own gRPC API, over mTLS, on SQLite and Postgres.
 
 mod boot;
+mod diff;
 mod expire;
 mod read;
 mod recall;

@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, reason = "a test shows what it does, and the trace it collected")]
 
 mod bad_input;
+mod changes;
 mod cli;
 mod crawl4ai;
 mod deep;

@@ -50,6 +50,9 @@ pub struct Model {
     pub deadline: Option<i64>,
     pub retry_of: Option<Uuid>,
     pub schedule: Option<Uuid>,
+    pub baseline: Option<Uuid>,
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub changes: Option<Json>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -91,6 +94,8 @@ impl TryFrom<Model> for Job {
             deadline: row.deadline.map(time),
             retry_of: row.retry_of.map(JobId),
             schedule: row.schedule.map(ScheduleId),
+            baseline: row.baseline.map(JobId),
+            changes: row.changes.map(read_json).transpose()?,
         })
     }
 }
@@ -127,5 +132,7 @@ pub(in crate::store) fn insert(job: &Job, request: Option<(&str, [u8; 32])>) -> 
         deadline: Set(job.deadline.map(micros)),
         retry_of: Set(job.retry_of.map(|job| job.0)),
         schedule: Set(job.schedule.map(|schedule| schedule.0)),
+        baseline: Set(job.baseline.map(|job| job.0)),
+        changes: Set(job.changes.as_ref().map(json)),
     }
 }

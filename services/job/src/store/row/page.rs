@@ -56,6 +56,11 @@ pub struct Model {
     pub found_time: Option<i64>,
     pub first_dispatch_time: Option<i64>,
     pub new_links: i64,
+    /// Key of its main text.
+    pub content_key: Option<Vec<u8>>,
+    pub change: Option<String>,
+    /// The page of the baseline that it was compared with.
+    pub base: Option<Uuid>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -93,6 +98,8 @@ impl TryFrom<Model> for Page {
             found_time: row.found_time.map(time),
             first_dispatch_time: row.first_dispatch_time.map(time),
             new_links: row.new_links,
+            change: row.change.as_deref().map(read).transpose()?,
+            base: row.base.map(PageId),
         })
     }
 }

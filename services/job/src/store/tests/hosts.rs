@@ -77,7 +77,7 @@ async fn pages_wait_for_their_host_outside_the_frontier() {
         let third = due(&store, now + 3 * SECOND).await;
         assert_eq!((second.len(), third.len()), (1, 1));
         assert!(due(&store, now + 9 * SECOND).await.is_empty(), "two are out");
-        let pages = store.pages(job.id, (None, None), None, 10).await.unwrap();
+        let pages = store.pages(&job, wire::PageFilter::default(), None, 10).await.unwrap();
         let waits: Vec<u64> = pages.iter().map(|page| page.host_wait.as_secs()).collect();
         assert_eq!(waits, [0, 2, 3, 0, 0]);
         assert!(pages[4].host_since.is_some() && pages[1].host_since.is_none());

@@ -25,6 +25,7 @@ fn schedule(tenant: TenantId, rules: &wire::Rules, now: time::OffsetDateTime) ->
         labels: std::collections::BTreeMap::new(),
         overlap: Overlap::Allow,
         paused: false,
+        track_changes: false,
     };
     NewSchedule { schedule: Schedule::new(tenant, plan, now).unwrap(), request: None, most: 10 }
 }
@@ -43,8 +44,8 @@ async fn each_time_has_one_job_though_two_services_look_at_once() {
             assert_eq!(two.due_schedules(now).await.unwrap(), [made.id]);
             let runs = [&one, &two, &one, &two].map(|store| {
                 let rules = Arc::clone(&rules);
-                store.run_schedule(made.id, now, move |schedule| {
-                    let submission = wire::scheduled(schedule, &rules).unwrap();
+                store.run_schedule(made.id, now, move |schedule, _| {
+                    let submission = wire::scheduled(schedule, None, &rules).unwrap();
                     Ok(Prepared::new(schedule.tenant, &submission, None, now, Duration::ZERO))
                 })
             });
@@ -68,7 +69,7 @@ async fn a_job_that_the_rules_forbid_by_now_is_not_created_and_the_schedule_says
         let (tenant, start) = (TenantId::new(), mesh::clock::now());
         let made = store.create_schedule(&schedule(tenant, &rules, start), start).await.unwrap();
         let now = start + Duration::from_secs(61);
-        let due = store.run_schedule(made.id, now, |_| Err("no".to_owned())).await.unwrap();
+        let due = store.run_schedule(made.id, now, |_, _| Err("no".to_owned())).await.unwrap();
         assert!(matches!(due, Some(DueSchedule::Refused(_))), "{due:?}");
         let after = store.schedule(tenant, made.id).await.unwrap();
         assert_eq!((after.fired, after.last_error.as_deref()), (0, Some("no")));
