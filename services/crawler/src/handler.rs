@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use api::crawler::v1 as pb;
 use api::crawler::v1::crawler_service_server::CrawlerService;
-use domain::{Lane, Scope};
+use domain::{Lane, Scope, follow::Reach};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 use tonic::{Code, Request, Response, Status};
@@ -68,6 +68,9 @@ impl CrawlerService for Handler {
         let deadline =
             (Instant::now() + MAP_TIME).min(call.deadline.checked_sub(MARGIN).unwrap_or(call.deadline));
         let plan = map::wire::plan(request.get_ref(), deadline)?;
+        if plan.rules.follow().reach == Reach::Any {
+            call.require(Scope::CrawlExternal)?;
+        }
         match self.mapper.map(&plan).await {
             Some(map) => Ok(Response::new(map::wire::reply(map))),
             None => Err(mesh::refuse(Code::ResourceExhausted, "TOO_MANY_MAPS", &TooManyMaps)),

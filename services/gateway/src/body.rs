@@ -101,17 +101,7 @@ pub(crate) fn require_json(headers: &HeaderMap, body: &[u8]) -> Result<(), Probl
     if body.is_empty() {
         return Ok(());
     }
-    let unsupported = |message: &str| {
-        Problem::http(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Code::InvalidArgument,
-            "UNSUPPORTED_MEDIA_TYPE",
-            message,
-        )
-    };
-    if headers.get(header::CONTENT_ENCODING).is_some_and(|value| value != "identity") {
-        return Err(unsupported("the body must not be compressed"));
-    }
+    require_plain(headers)?;
     let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut parts = media.split(';').map(str::trim);
     let json = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("application/json"));
@@ -120,6 +110,28 @@ pub(crate) fn require_json(headers: &HeaderMap, body: &[u8]) -> Result<(), Probl
             || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
     });
     if json && utf8 { Ok(()) } else { Err(unsupported("the body must be application/json in UTF-8")) }
+}
+
+/// Refuses a body that is compressed: 415 `UNSUPPORTED_MEDIA_TYPE`.
+pub(crate) fn require_plain(headers: &HeaderMap) -> Result<(), Problem> {
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|value| value != "identity") {
+        return Err(unsupported("the body must not be compressed"));
+    }
+    Ok(())
+}
+
+/// The content type of a request, without its parameters.
+pub(crate) fn media_type(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::CONTENT_TYPE)?.to_str().ok()?.split(';').next().map(str::trim)
+}
+
+fn unsupported(message: &str) -> Problem {
+    Problem::http(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Code::InvalidArgument,
+        "UNSUPPORTED_MEDIA_TYPE",
+        message,
+    )
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use prost_reflect::{DescriptorPool, FieldDescriptor, Kind};
 use serde_json::{Map, Value, json};
 
 use self::schema::Schemas;
-use crate::transcode::{BodyRule, OPEN, Route, Routes};
+use crate::transcode::{BodyRule, LINES, OPEN, Route, Routes, takes_lines};
 
 /// What is written by hand: the endpoints that no proto file describes, and the form of errors.
 const STATIC: &str = include_str!("openapi/static.json");
@@ -63,6 +63,13 @@ fn operation(route: &Route, path_parameters: &[String], schemas: &mut Schemas) -
     if let Some(schema) = body {
         operation["requestBody"] =
             json!({"required": true, "content": {"application/json": {"schema": schema}}});
+        if takes_lines(route) {
+            for content_type in LINES {
+                operation["requestBody"]["content"][content_type] = json!({
+                    "schema": {"type": "string", "description": "The `urls`, one a line; the other fields are query parameters."},
+                });
+            }
+        }
     }
     operation
 }

@@ -2,6 +2,7 @@
 
 mod codec;
 mod json;
+mod lines;
 mod message;
 mod request;
 mod response;
@@ -17,6 +18,7 @@ use tonic::{Status, client::Grpc, metadata::MetadataMap};
 use self::{codec::Dynamic, response::StreamForm};
 pub(crate) use self::{
     json::parse as parse_json,
+    lines::{CONTENT_TYPES as LINES, taken_by as takes_lines},
     route::{BodyRule, Route, Routes},
 };
 use crate::{
@@ -42,15 +44,19 @@ pub(crate) async fn answer(
     let principal = edge.principal(route.path.as_str(), &parts.headers, context).await?;
     let form = Form::choose(route, &parts.headers)?;
     let body = edge.limits.read(&parts.headers, body).await?;
-    body::require_json(&parts.headers, &body)?;
+    let (body, lines) = read_body(route, &parts.headers, &body)?;
     let query = parts.uri.query().unwrap_or_default();
-    let message = request::build(route, &bindings, query, &parts.headers, &body)?;
+    let message = request::build(route, &bindings, query, &parts.headers, body)?;
     let request = outgoing(edge, context, principal.as_deref(), message);
     let (path, codec) = (route.path.clone(), Dynamic(route.method.output()));
     let mut client = client(edge, route).await?;
     let events = match form {
         Form::Json => {
-            let answer = client.unary(request, path, codec).await?;
+            let answer = client.unary(request, path, codec).await;
+            let answer = answer.map_err(|status| match &lines {
+                Some(lines) => lines.rename(&status),
+                None => status,
+            })?;
             return Ok(body::json(&response::to_json(answer.get_ref())?));
         }
         Form::Raw => None,
@@ -62,6 +68,21 @@ pub(crate) async fn answer(
     let (instance, request_id) = (context.instance.clone(), context.request_id.clone());
     let form = StreamForm { events, heartbeat: edge.public.heartbeat, instance, request_id };
     Ok(response::streamed(answer, form, permit))
+}
+
+/// A body as JSON; one of lines comes with their numbers.
+fn read_body(
+    route: &Route,
+    headers: &http::HeaderMap,
+    body: &[u8],
+) -> Result<(Option<serde_json::Value>, Option<lines::Numbers>), Problem> {
+    if let Some(lines) = lines::Lines::read(route, headers, body)? {
+        body::require_plain(headers)?;
+        let (body, numbers) = lines.into_body();
+        return Ok((Some(body), Some(numbers)));
+    }
+    body::require_json(headers, body)?;
+    Ok((json::parse(body)?, None))
 }
 
 /// How an answer is written.

@@ -14,6 +14,7 @@ mod follow;
 mod output;
 mod progress;
 mod up;
+mod urls;
 mod verify;
 
 /// Time of one export of traces; what a slow collector does not take in time is dropped.
@@ -81,8 +82,11 @@ struct MeshArgs {
 #[derive(Debug, Args)]
 struct CrawlArgs {
     /// The pages.
-    #[arg(required = true, value_name = "URL")]
+    #[arg(required_unless_present = "urls_file", value_name = "URL")]
     urls: Vec<String>,
+    /// A file with further pages, a URL a line; empty lines and those that begin with `#` are left out. `-`: standard input.
+    #[arg(long, value_name = "FILE")]
+    urls_file: Option<PathBuf>,
     /// A folder for one Markdown file a page. Default: standard output.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,

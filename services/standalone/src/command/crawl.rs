@@ -24,6 +24,7 @@ use super::{
     client::Client,
     output,
     progress::{Progress, verdicts},
+    urls,
 };
 use crate::{Embedded, Plan};
 
@@ -32,6 +33,8 @@ const INTERRUPTED: u8 = 130;
 
 pub(crate) async fn run(args: CrawlArgs) -> anyhow::Result<ExitCode> {
     let signals = Shutdown::on_signals()?;
+    let urls = urls::all(&args.urls, args.urls_file.as_deref())?;
+    let args = CrawlArgs { urls, ..args };
     match &args.url {
         Some(url) => {
             let key = args.api_key.as_deref().context("no API key: set CRAWLMESH_API_KEY")?;

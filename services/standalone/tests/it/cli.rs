@@ -109,6 +109,18 @@ async fn crawl_starts_a_mesh_of_its_own() {
     let (code, stdout, stderr) = run(crawl.collect());
     assert!(code == Some(0) && stdout.contains("# Page 12") && stderr.contains("ok 3"), "{stdout}\n{stderr}");
 
+    let folder = tempfile::tempdir().expect("because the temporary folder can be written");
+    let file = folder.path().join("urls.txt");
+    let listed = ["--urls-file".to_owned(), file.display().to_string()];
+    fs::write(&file, format!("# two pages\n\n{}\n{}\n", site.url("/p/4"), site.url("/p/5")))
+        .expect("because it can be written");
+    let (code, stdout, stderr) = run(listed.clone().into_iter().chain(allow.clone()).collect());
+    assert!(code == Some(0) && stdout.contains("# Page 5") && stderr.contains("ok 2"), "{stdout}\n{stderr}");
+    fs::write(&file, "\nnonsense\n").expect("because it can be written");
+    let (code, stdout, stderr) = run(listed.into_iter().chain(allow.clone()).collect());
+    assert_eq!((code, stdout.as_str()), (Some(1), ""), "nothing was started");
+    assert!(stderr.contains("line 2: "), "{stderr}");
+
     let (code, _, stderr) = run([site.url("/missing")].into_iter().chain(allow).collect());
     assert_eq!(code, Some(1), "no page succeeded");
     assert!(stderr.contains("http_error 1"), "{stderr}");

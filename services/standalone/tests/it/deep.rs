@@ -267,4 +267,12 @@ async fn a_map_lists_a_site_without_reading_its_pages() {
     );
     let bad = mesh.rest.post("/v1/map", &json!({"url": "nope", "limit": 0})).await;
     assert_eq!(bad.status, 400, "{}", bad.text);
+    // Other sites need the scope that a crawl needs for them.
+    let keys = json!({"api_key": {"display_name": "narrow", "scopes": ["jobs:read", "jobs:write"]}});
+    let key = mesh.rest.post("/v1/api-keys", &keys).await.json["secret"].clone();
+    let narrow = mesh.with_key(key.as_str().unwrap_or_default());
+    let any = json!({"url": site.url("/"), "scope": "ANY"});
+    let refused = narrow.rest.post("/v1/map", &any).await;
+    assert_eq!((refused.status, refused.reason()), (403, "MISSING_PERMISSION"), "{}", refused.text);
+    assert_eq!(mesh.rest.post("/v1/map", &any).await.json["urls"].as_array().map(Vec::len), Some(4));
 }

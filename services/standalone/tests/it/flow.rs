@@ -263,3 +263,37 @@ async fn a_key_becomes_a_token_and_both_can_be_revoked() {
         eventually(async || bearer(credential).await.status, |status| *status == 401).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_urls_is_one_submit_and_names_the_line_that_is_wrong() {
+    let (mesh, site) = (Mesh::start().await, Site::start().await);
+    let submit = async |kind: &'static str, query: &str, body: String| {
+        let path = format!("/v1/crawl-jobs{query}");
+        let request = mesh.rest.request(reqwest::Method::POST, &path).header("content-type", kind);
+        testkit::rest_send(request.header("idempotency-key", kind).body(body)).await
+    };
+    let text = format!("# a site\n{}\r\n\n{}\n", site.url("/p/1"), site.url("/p/2"));
+    let job = submit("text/plain", "?config.render=HTTP&priority=LOW&wait=50s", text.clone()).await;
+    assert_eq!((job.status, &job.json["counts"]["succeeded"]), (200, &json!(2)), "{}", job.text);
+    assert_eq!((&job.json["priority"], &job.json["config"]["render"]), (&"LOW".into(), &"HTTP".into()));
+    let again = submit("text/plain", "?config.render=HTTP&priority=LOW", text).await;
+    assert_eq!(again.json["name"], job.json["name"], "the key makes a retry safe");
+    let lines = format!("{{\"url\": \"{}\"}}\n\"{}\"\n", site.url("/p/3"), site.url("/p/4"));
+    let job = submit("application/x-ndjson", "?wait=50s", lines).await;
+    assert_eq!(job.json["counts"]["succeeded"], 2, "{}", job.text);
+
+    let before = mesh.rest.get("/v1/jobs").await.json["jobs"].as_array().map(Vec::len);
+    let wrong =
+        submit("text/plain;x=1", "", "\nhttps://example.com/\n\nftp://example.com/\n".to_owned()).await;
+    assert_eq!((wrong.status, &wrong.json["errors"][0]["field"]), (400, &"line 4".into()), "{}", wrong.text);
+    let inside = submit("text/plain;x=2", "", "# ours\nhttp://10.0.0.1/\n".to_owned()).await;
+    assert_eq!((inside.status, inside.reason()), (403, "TARGET_NOT_ALLOWED"), "{}", inside.text);
+    assert_eq!(inside.json["metadata"]["field"], "line 2", "{}", inside.text);
+    let empty = submit("text/plain;x=3", "", "# nothing\n".to_owned()).await;
+    assert_eq!((empty.status, empty.reason()), (400, "REQUIRED"), "{}", empty.text);
+    assert_eq!(
+        mesh.rest.get("/v1/jobs").await.json["jobs"].as_array().map(Vec::len),
+        before,
+        "all or nothing"
+    );
+}

@@ -297,7 +297,7 @@ fn walks_on_sqlite(line: &str, plan: &[String]) -> bool {
 async fn every_statement_finds_its_rows_through_an_index() {
     for (name, config) in store::testing::both().expect("because Postgres is installed") {
         let (store, seen) = watched(&config).await;
-        live(&store).await;
+        Box::pin(live(&store)).await;
         fill(&store).await;
         if store.db.backend() == DbBackend::Postgres {
             enlarge(&store).await;
