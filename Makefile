@@ -60,7 +60,7 @@ bench: ## Measures speed, delay and size against references in the same run
 	$(CARGO) run --release --locked -p loadtest -- bench
 
 .PHONY: load
-load: ## Crawls one job of 100 000 pages, and measures what it adds to each service
+load: ## Crawls a site of 100 000 pages, and measures what it adds to each service
 	@tools/install run
 	$(CARGO) build --release --locked --bins
 	$(CARGO) run --release --locked -p loadtest -- load

@@ -18,7 +18,7 @@ struct Cli {
 enum Command {
     /// Measures speed, delay and size, all parts or the named ones.
     Bench(BenchArgs),
-    /// Crawls one very large job with the six services apart, and measures what it adds to each.
+    /// Crawls one very large site with the six services apart, and measures what it adds to each.
     Load(LoadArgs),
     /// Renders many pages, hostile ones among them, and measures what they leave behind.
     Soak(SoakArgs),
@@ -53,7 +53,7 @@ pub(crate) struct BenchArgs {
 /// The size of the load.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct LoadArgs {
-    /// Pages of the job.
+    /// Pages of the site.
     #[arg(long, default_value_t = 100_000)]
     pub(crate) pages: usize,
 }

@@ -1,6 +1,7 @@
 //! The website that is crawled and the receiver of webhooks, on a thread of its own.
 //!
-//! Promises: files are read once and then served from memory; `/p/…` is a small page for each path; `/hook` takes
+//! Promises: files are read once and then served from memory; `/p/…` is a small page for each path; `/tree/…` a site of pages that
+//! link to each other; `/hook` takes
 //! webhooks; who comes to `/p/seen/…` or `/hook` is reported with the time, in order of arrival.
 
 use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, thread};
@@ -23,6 +24,8 @@ use tokio::{
 const MAX_VISITS: usize = 65_536;
 /// Largest webhook that is read, in bytes.
 const MAX_HOOK: usize = 1 << 20;
+/// Links of a page of `/tree/…`.
+const BRANCHES: usize = 10;
 /// Where the same files are found without their scripts.
 const STATIC: &str = "/static";
 
@@ -97,6 +100,10 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         "/robots.txt" => response(StatusCode::NOT_FOUND, "text/plain", Bytes::new()),
         "/hook" => response(StatusCode::NO_CONTENT, "text/plain", Bytes::new()),
         _ if path.starts_with("/p/") => response(StatusCode::OK, "text/html; charset=utf-8", page(&path)),
+        _ if path.starts_with("/tree/") => match branch(&path) {
+            Some(page) => response(StatusCode::OK, "text/html; charset=utf-8", page),
+            None => response(StatusCode::NOT_FOUND, "text/plain", Bytes::new()),
+        },
         _ if path.starts_with("/hostile/") => {
             let page = crate::soak::hostile(&path).unwrap_or_default();
             response(StatusCode::OK, "text/html; charset=utf-8", Bytes::from_static(page.as_bytes()))
@@ -164,11 +171,27 @@ fn media(path: &str) -> &'static str {
 }
 
 fn page(path: &str) -> Bytes {
+    linked(path, "<a href='/'>Home</a>")
+}
+
+/// `/tree/{size}/{number}`: page of a site of so many pages, of which each links to the next ten that no other links to.
+fn branch(path: &str) -> Option<Bytes> {
+    let (size, number) = path.strip_prefix("/tree/")?.split_once('/')?;
+    let (size, number): (usize, usize) = (size.parse().ok()?, number.parse().ok()?);
+    let first = number.checked_mul(BRANCHES)?.checked_add(1)?;
+    let links: String = (first..first + BRANCHES)
+        .take_while(|child| *child < size)
+        .map(|child| format!("<a href='/tree/{size}/{child}'>Page {child}</a> "))
+        .collect();
+    (number < size).then(|| linked(path, &links))
+}
+
+fn linked(path: &str, links: &str) -> Bytes {
     let text =
         "Crawlers visit pages one by one, read what they find and follow the links that lead on. ".repeat(4);
     Bytes::from(format!(
         "<!doctype html><html lang=en><head><title>Page {path}</title></head><body><main><article>\
-         <h1>Page {path}</h1><p>{text}</p><p><a href='/'>Home</a></p></article></main></body></html>"
+         <h1>Page {path}</h1><p>{text}</p><p>{links}</p></article></main></body></html>"
     ))
 }
 
@@ -196,6 +219,16 @@ mod tests {
         ] {
             let answer = connection.post(path, Bytes::new()).await.expect("because the site answers");
             assert_eq!((answer.status, &answer.body[..]), (status, body.as_bytes()), "{path}");
+        }
+        let first = connection.get("/tree/12/0").await.expect("because the site answers");
+        assert_eq!(String::from_utf8_lossy(&first.body).matches("/tree/12/").count(), 10 + 2);
+        for (path, links) in [("/tree/12/1", 1), ("/tree/12/2", 0)] {
+            let page = connection.get(path).await.expect("because the site answers");
+            assert_eq!(
+                String::from_utf8_lossy(&page.body).matches("href='/tree/12/").count(),
+                links,
+                "{path}"
+            );
         }
         let page = connection.get("/p/seen/1").await.expect("because the site answers");
         assert!(page.status == 200 && page.body.len() > 300);
