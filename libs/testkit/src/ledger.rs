@@ -91,7 +91,19 @@ impl Clients {
 }
 
 impl Processes {
-    /// Checks these ended jobs as [`Clients::check_job`] does, and every ledger with `crawlmesh verify`.
+    /// What processes logged at ERROR so far: a human would have to look.
+    #[must_use]
+    pub fn errors(&self) -> Vec<String> {
+        let logs = self.members().into_iter().map(|member| self.log(member));
+        let lines = logs.flat_map(|log| {
+            let text = std::fs::read_to_string(log).unwrap_or_default();
+            text.lines().map(str::to_owned).collect::<Vec<_>>()
+        });
+        lines.filter(|line| line.contains("\"level\":\"ERROR\"")).collect()
+    }
+
+    /// Checks these ended jobs as [`Clients::check_job`] does, every ledger with `crawlmesh verify`, and that no process called
+    /// for a human.
     ///
     /// # Panics
     /// With what does not hold.
@@ -107,5 +119,12 @@ impl Processes {
         let told = String::from_utf8_lossy(&output.stdout);
         let complaint = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "crawlmesh verify: {told}{complaint}");
+        let errors = self.errors();
+        assert!(
+            errors.is_empty(),
+            "{} lines at ERROR, first: {:#?}",
+            errors.len(),
+            &errors[..errors.len().min(5)]
+        );
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use api::job::v1::CreateCrawlJobRequest;
 use domain::Service;
-use testkit::{Clients, Link, Member, Processes, Site, Toxic};
+use testkit::{Clients, Link, Member, Processes, Site, Toxic, Way};
 use tokio::time::sleep;
 use tonic::Code;
 
@@ -63,6 +63,28 @@ async fn row_24_postgres_away_for_half_a_minute() {
             assert!(time < Duration::from_secs(10), "it was said after {time:?}");
         }
         postgres.start_again().expect("because it is ours");
+    })
+    .await;
+}
+
+/// In the middle of handshakes, statements, answers and commits.
+#[tokio::test(flavor = "multi_thread")]
+async fn row_23_connections_to_postgres_are_cut_anywhere() {
+    let mut mesh = Processes::builder().postgres().proxied([Link::JobPostgres]).start().await;
+    let site = site(PAGES, PACE).await;
+    survives(&mut mesh, &site, async |mesh| {
+        let proxy = mesh.proxy(Link::JobPostgres);
+        for round in 0..60 {
+            let bytes = [1, 3, 7, 50, 200, 900, 3000, 9000, 20_000, 70_000][round % 10] + round as u64;
+            proxy.harm(if round % 2 == 0 { Way::Down } else { Way::Up }, Toxic::CutAfter(bytes));
+            let (answer, time) = ask(mesh, &site).await;
+            assert!(
+                matches!(answer, Ok(_) | Err(Code::Unavailable)),
+                "{answer:?} after {bytes} bytes, {time:?}"
+            );
+            proxy.heal();
+            sleep(Duration::from_millis(100)).await;
+        }
     })
     .await;
 }
