@@ -15,7 +15,7 @@ use domain::{Lane, Priority};
 use futures::{StreamExt, stream};
 use tokio::sync::watch;
 
-use crate::{Config, Epoch, Error, Listener, Outcomes, Puller, link::Link, subjects, trace};
+use crate::{Config, Epoch, Error, Fence, Listener, Outcomes, Puller, link::Link, subjects, trace};
 
 /// One page task to publish.
 #[derive(Debug, Clone)]
@@ -78,6 +78,12 @@ impl Bus {
     #[must_use]
     pub fn epochs(&self) -> watch::Receiver<Epoch> {
         self.0.link.epochs()
+    }
+
+    /// A fence around the answers to messages that were received just now.
+    #[must_use]
+    pub fn fence(&self) -> Fence {
+        Fence::new(self.epochs())
     }
 
     /// Payload bytes that fit into one message, with room left for headers.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use domain::PageId;
 use parking_lot::Mutex;
 use prost::Message;
-use queue::{Bus, Delivery, Puller};
+use queue::{Bus, Delivery, Fence, Puller};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -120,10 +120,11 @@ impl Worker {
     }
 
     fn start(&self, deliveries: Vec<Delivery>, places: Vec<OwnedSemaphorePermit>) {
+        let fence = self.0.bus.fence();
         for (delivery, place) in deliveries.into_iter().zip(places) {
-            let worker = self.clone();
+            let (worker, fence) = (self.clone(), fence.clone());
             mesh::spawn("page", async move {
-                worker.handle(delivery).await;
+                worker.handle(delivery, &fence).await;
                 drop(place);
             })
             .detach();
@@ -157,7 +158,7 @@ impl Worker {
     }
 
     /// Works on one delivery until it is settled.
-    async fn handle(&self, delivery: Delivery) {
+    async fn handle(&self, delivery: Delivery, fence: &Fence) {
         let task = match Task::decode(&delivery.payload, delivery.deliveries) {
             Ok(task) => task,
             Err(garbage) => {
@@ -168,7 +169,7 @@ impl Worker {
             }
         };
         let span = self.span(&task, &delivery);
-        self.handle_task(&task, &delivery).instrument(span).await;
+        self.handle_task(&task, &delivery, fence).instrument(span).await;
     }
 
     fn span(&self, task: &Task, delivery: &Delivery) -> Span {
@@ -187,7 +188,7 @@ impl Worker {
         span
     }
 
-    async fn handle_task(&self, task: &Task, delivery: &Delivery) {
+    async fn handle_task(&self, task: &Task, delivery: &Delivery, fence: &Fence) {
         // The queue was away for longer than `ack_wait` and delivers again what we still work on. Our own ack will
         // take the message away.
         let Some(_claim) = Claim::new(self, task) else {
@@ -212,6 +213,10 @@ impl Worker {
             End::Dropped(reason) => metrics::dropped(reason),
         }
         drop(keep_alive);
+        if !fence.holds() {
+            tracing::debug!("a page was settled, and the queue that held it is gone");
+            return;
+        }
         if let Err(error) = delivery.ack().await {
             tracing::debug!(%error, "a page was settled but its message not acked");
         }

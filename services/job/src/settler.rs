@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use mesh::Shutdown;
-use queue::{Bus, Delivery, Outcomes};
+use queue::{Bus, Delivery, Fence, Outcomes};
 use rand::RngExt;
 use serde::Deserialize;
 use tokio::time::sleep;
@@ -104,6 +104,7 @@ impl Settler {
 
     /// Settles one pull, waiting for the store if need be. Returns whether it was settled.
     async fn take(&self, deliveries: Vec<Delivery>, shutdown: &Shutdown) -> bool {
+        let fence = self.bus.fence();
         let mut batch = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
             match wire::read_outcome(&delivery.payload) {
@@ -120,9 +121,7 @@ impl Settler {
             match self.book(&batch).await {
                 Ok(settled) => {
                     self.announce(&batch, settled).await;
-                    for work in &batch {
-                        answer(work.delivery.ack().await);
-                    }
+                    ack(&batch, &fence).await;
                     return true;
                 }
                 Err(error) if error.unavailable() => {
@@ -133,7 +132,7 @@ impl Settler {
                     }
                 }
                 Err(error) => {
-                    self.one_by_one(batch, &error).await;
+                    self.one_by_one(batch, &error, &fence).await;
                     return true;
                 }
             }
@@ -157,14 +156,14 @@ impl Settler {
 
     /// Something in the batch cannot be booked: find out what, and let the rest pass. The page of a dropped outcome is
     /// dispatched again by the reconciler.
-    async fn one_by_one(&self, batch: Vec<Work>, cause: &Error) {
+    async fn one_by_one(&self, batch: Vec<Work>, cause: &Error, fence: &Fence) {
         error!(error = ?cause, outcomes = batch.len(), "a batch of outcomes cannot be settled");
         for work in batch {
             let single = std::slice::from_ref(&work);
             match self.book(single).await {
                 Ok(settled) => {
                     self.announce(single, settled).await;
-                    answer(work.delivery.ack().await);
+                    ack(single, fence).await;
                 }
                 // Delivered again after its ack wait.
                 Err(error) if error.unavailable() => {}
@@ -214,6 +213,15 @@ fn span(delivery: &Delivery, outcome: &Outcome) -> Span {
     // Without an OpenTelemetry layer there is no trace to join.
     let _ = span.set_parent(delivery.parent.clone());
     span
+}
+
+/// Acks outcomes that were booked, unless the queue that held them is gone.
+async fn ack(batch: &[Work], fence: &Fence) {
+    for work in batch {
+        if fence.holds() {
+            answer(work.delivery.ack().await);
+        }
+    }
 }
 
 /// A lost answer means one more delivery, which is dropped as stale.

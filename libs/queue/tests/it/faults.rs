@@ -67,6 +67,28 @@ async fn row_09_a_wiped_server_is_set_up_again() {
     .await;
 }
 
+/// The numbers of messages begin anew: an ack of the old one would take the new one away.
+#[tokio::test]
+async fn row_09_answers_stop_at_a_store_that_was_made_anew() {
+    on_each_server(async |mut nats| {
+        let fence = nats.bus.fence();
+        let first = *nats.bus.epochs().borrow();
+        nats.server.kill().await.unwrap();
+        nats.server.restart().await.unwrap();
+        let second = next_epoch(&nats.bus, first).await;
+        assert!(fence.holds(), "a restart keeps messages");
+
+        nats.server.kill().await.unwrap();
+        std::fs::remove_dir_all(nats.server.store_dir()).unwrap();
+        nats.server.restart().await.unwrap();
+        next_epoch(&nats.bus, second).await;
+        ready(&nats.bus).await;
+        assert!(!fence.holds());
+        assert!(nats.bus.fence().holds());
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn row_10_a_store_that_was_rolled_back_is_noticed() {
     on_each_server(async |mut nats| {

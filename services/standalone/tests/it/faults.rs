@@ -37,6 +37,15 @@ async fn survives(mesh: &mut Processes, site: &Site, harm: impl AsyncFnOnce(&mut
     mesh.check(&[&job.name]).await;
 }
 
+/// Waits until what a crawler had is stored, and the ledger did not hear of it.
+async fn unheard(mesh: &Processes, site: &Site, job: &str) {
+    let look = async || {
+        let told = mesh.job(job).await.counts.map_or(0, |counts| counts.succeeded);
+        (mesh.documents(job).await.len() as i64, told, site.visits().len() as i64)
+    };
+    eventually(look, |(stored, told, visits)| stored > told && stored == visits).await;
+}
+
 /// Row 32 with it: the database was being written, and the checker looks at the file.
 #[tokio::test(flavor = "multi_thread")]
 async fn row_01_32_kill_9_of_each_process_in_turn() {
@@ -128,6 +137,26 @@ async fn row_09_nats_wiped_in_the_middle() {
     survives(&mut mesh, &site, async |mesh, _| mesh.wipe_nats().await).await;
 }
 
+/// The crawler acks what the store before held, when the new one is full of other pages under the same numbers.
+#[tokio::test(flavor = "multi_thread")]
+async fn row_09_a_crawler_that_comes_back_late_takes_no_page_away() {
+    let mut mesh = Processes::builder().set(Service::Job, SOON).proxied([Link::CrawlerNats]).start().await;
+    let site = Site::start().await;
+    survives(&mut mesh, &site, async |mesh, job| {
+        mesh.proxy(Link::CrawlerNats).harm_both(Toxic::Silence);
+        unheard(mesh, &site, job).await;
+        mesh.wipe_nats().await;
+        let _resent = eventually(
+            async || std::fs::read_to_string(mesh.log(Service::Job)),
+            |log| log.as_ref().is_ok_and(|log| log.contains("were sent again")),
+        )
+        .await;
+        mesh.proxy(Link::CrawlerNats).cut();
+        mesh.proxy(Link::CrawlerNats).heal();
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn row_10_nats_rolled_back_in_the_middle() {
     let mut mesh = Processes::builder().set(Service::Job, SOON).start().await;
@@ -148,12 +177,7 @@ async fn row_16_acks_and_outcomes_are_lost() {
     survives(&mut mesh, &site, async |mesh, job| {
         let proxy = mesh.proxy(Link::CrawlerNats);
         proxy.harm(Way::Up, Toxic::Silence);
-        // What the crawler had is stored, and the ledger did not hear of it.
-        let unheard = async || {
-            let told = mesh.job(job).await.counts.map_or(0, |counts| counts.succeeded);
-            (mesh.documents(job).await.len() as i64, told, site.visits().len() as i64)
-        };
-        eventually(unheard, |(stored, told, visits)| stored > told && stored == visits).await;
+        unheard(mesh, &site, job).await;
         proxy.cut();
         proxy.heal();
     })
