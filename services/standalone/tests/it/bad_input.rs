@@ -127,8 +127,8 @@ async fn bodies_that_are_refused() {
     let form = mesh
         .rest
         .request(reqwest::Method::POST, "/v1/crawl-jobs")
-        .header("content-type", "text/plain")
-        .body("{}");
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body("urls=x");
     let form = testkit::rest_send(form).await;
     assert_eq!((form.status, form.reason()), (415, "UNSUPPORTED_MEDIA_TYPE"));
     assert_eq!(mesh.rest.get("/v1/crawl-jobs").await.status, 405);
