@@ -20,7 +20,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::{Plan, background::Background};
+use crate::Plan;
 
 /// How long the mesh may take until the gateway is ready.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
@@ -44,8 +44,6 @@ pub struct Embedded {
     ports: BTreeMap<Service, TcpListener>,
     public: Option<TcpListener>,
     nats: Option<NatsServer>,
-    /// Where the crawler runs.
-    background: Background,
     _lock: File,
 }
 
@@ -77,16 +75,8 @@ impl Embedded {
         let at = plan.listen;
         let public = TcpListener::bind(at).await.with_context(|| format!("bind the public port to {at}"))?;
         plan.listen = public.local_addr()?;
-        let mut mesh = Self {
-            plan,
-            ca,
-            running: BTreeMap::new(),
-            ports,
-            public: Some(public),
-            nats,
-            background: Background::start().context("start the crawler's threads")?,
-            _lock: lock,
-        };
+        let mut mesh =
+            Self { plan, ca, running: BTreeMap::new(), ports, public: Some(public), nats, _lock: lock };
         for service in Service::ALL {
             mesh.start_service(*service).await?;
         }
@@ -122,7 +112,6 @@ impl Embedded {
         let shutdown = Shutdown::new();
         let serving =
             self.serving(service, shutdown.clone()).await.with_context(|| format!("start {service}"))?;
-        let _background = (service == Service::Crawler).then(|| self.background.enter());
         let task = mesh::spawn(service.as_str(), serving);
         self.running.insert(service, Running { shutdown, task });
         Ok(())

@@ -3,7 +3,6 @@
 //! Owns nothing: it lays out a data directory ([`plan`]), starts the same services that run apart in production
 //! ([`embedded`]), and is a client of their public API ([`command`]).
 
-mod background;
 pub mod command;
 pub mod embedded;
 pub mod plan;
