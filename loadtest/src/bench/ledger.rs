@@ -31,7 +31,7 @@ const TAKEN: usize = 128;
 /// Pause after a pull that failed.
 const PAUSE: Duration = Duration::from_millis(100);
 /// A page's URL; an address of one's own, so that no pace is kept.
-const PLACE: &str = "http://127.0.0.1:9";
+const PLACE: &str = "http://127.0.0.1:8080";
 
 /// Runs it.
 pub(crate) async fn run(args: &BenchArgs, report: &mut Report) -> anyhow::Result<()> {
