@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 use api::job::v1::{
     CrawlConfig, CreateCrawlJobRequest, DeepCrawl, GetJobRequest, Job, crawl_config::Render, job::State,
 };
-use testkit::{Clients, Site, assert_adds_up};
+use testkit::{Clients, Processes, Site, assert_adds_up};
 use tokio::time::sleep;
 
 /// A crawl without any progress for so long is stuck.
 const PATIENCE: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(50);
+/// From the end of a fault to the end of the job, at most, on a machine that has little time for us.
+pub(crate) const RECOVERY: Duration = Duration::from_secs(60);
 /// Links of a page to pages that are new.
 const WIDTH: usize = 4;
 
@@ -101,4 +103,21 @@ pub(crate) fn ended(job: &Job) -> bool {
 pub(crate) fn succeeded(count: usize) -> impl Fn(&Job) -> bool {
     let count = i64::try_from(count).unwrap_or(i64::MAX);
     move |job| ended(job) || job.counts.is_some_and(|counts| counts.succeeded >= count)
+}
+
+/// Crawls a site of so many pages while `harm` is done, and checks that all is well soon after.
+pub(crate) async fn survives(
+    mesh: &mut Processes,
+    site: &Site,
+    pages: usize,
+    harm: impl AsyncFnOnce(&mut Processes),
+) {
+    let job = submit(mesh, "crawl", whole_site(site, 1000)).await;
+    follow(mesh, &job.name, succeeded(20)).await;
+    harm(mesh).await;
+    let healed = Instant::now();
+    let job = follow(mesh, &job.name, ended).await;
+    assert!(healed.elapsed() < RECOVERY, "it took {:?} after the fault", healed.elapsed());
+    assert_eq!(job.verdicts.get("ok"), Some(&(pages as i64)), "{job:?}");
+    mesh.check(&[&job.name]).await;
 }

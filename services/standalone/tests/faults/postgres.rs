@@ -8,23 +8,10 @@ use testkit::{Clients, Link, Member, Processes, Site, Toxic, Way};
 use tokio::time::sleep;
 use tonic::Code;
 
-use crate::crawl::{ended, follow, site, submit, succeeded, whole_site};
+use crate::crawl::{RECOVERY, ended, follow, site, submit, succeeded, survives, whole_site};
 
 const PAGES: usize = 200;
 const PACE: Duration = Duration::from_millis(100);
-const RECOVERY: Duration = Duration::from_secs(60);
-
-/// Crawls a site while `harm` is done, and checks that all is well soon after.
-async fn survives(mesh: &mut Processes, site: &Site, harm: impl AsyncFnOnce(&mut Processes)) {
-    let job = submit(mesh, "crawl", whole_site(site, 1000)).await;
-    follow(mesh, &job.name, succeeded(20)).await;
-    harm(mesh).await;
-    let healed = Instant::now();
-    let job = follow(mesh, &job.name, ended).await;
-    assert!(healed.elapsed() < RECOVERY, "it took {:?} after the fault", healed.elapsed());
-    assert_eq!(job.verdicts.get("ok"), Some(&(PAGES as i64)), "{job:?}");
-    mesh.check(&[&job.name]).await;
-}
 
 /// Submits a page, and says what came of it and after which time.
 async fn ask(clients: &Clients, site: &Site) -> (Result<String, Code>, Duration) {
@@ -37,7 +24,7 @@ async fn ask(clients: &Clients, site: &Site) -> (Result<String, Code>, Duration)
 #[tokio::test(flavor = "multi_thread")]
 async fn row_23_postgres_crashes_again_and_again() {
     let (mut mesh, site) = (Processes::builder().postgres().start().await, site(PAGES, PACE).await);
-    survives(&mut mesh, &site, async |mesh| {
+    survives(&mut mesh, &site, PAGES, async |mesh| {
         for _ in 0..4 {
             mesh.postgres
                 .as_ref()
@@ -53,7 +40,7 @@ async fn row_23_postgres_crashes_again_and_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn row_24_postgres_away_for_half_a_minute() {
     let (mut mesh, site) = (Processes::builder().postgres().start().await, site(PAGES, PACE).await);
-    survives(&mut mesh, &site, async |mesh| {
+    survives(&mut mesh, &site, PAGES, async |mesh| {
         let postgres = mesh.postgres.as_ref().expect("because it was asked for");
         postgres.stop().expect("because it is ours");
         let down = Instant::now();
@@ -72,7 +59,7 @@ async fn row_24_postgres_away_for_half_a_minute() {
 async fn row_23_connections_to_postgres_are_cut_anywhere() {
     let mut mesh = Processes::builder().postgres().proxied([Link::JobPostgres]).start().await;
     let site = site(PAGES, PACE).await;
-    survives(&mut mesh, &site, async |mesh| {
+    survives(&mut mesh, &site, PAGES, async |mesh| {
         let proxy = mesh.proxy(Link::JobPostgres);
         for round in 0..60 {
             let bytes = [1, 3, 7, 50, 200, 900, 3000, 9000, 20_000, 70_000][round % 10] + round as u64;
@@ -93,7 +80,7 @@ async fn row_23_connections_to_postgres_are_cut_anywhere() {
 async fn row_26_commits_that_take_seconds() {
     let mut mesh = Processes::builder().postgres().proxied([Link::JobPostgres]).start().await;
     let site = site(PAGES, PACE).await;
-    survives(&mut mesh, &site, async |mesh| {
+    survives(&mut mesh, &site, PAGES, async |mesh| {
         let proxy = mesh.proxy(Link::JobPostgres);
         proxy.harm_both(Toxic::Latency(Duration::from_millis(300), Duration::from_millis(400)));
         let slow = Instant::now();

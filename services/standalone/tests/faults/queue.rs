@@ -15,26 +15,12 @@ use domain::{Lane, Priority, Service};
 use testkit::{Link, Processes, Site, Toxic, Way, eventually, site::Answer};
 use tokio::time::sleep;
 
-use crate::crawl::{ended, follow, request, site, submit, succeeded, whole_site};
+use crate::crawl::{RECOVERY, ended, follow, request, site, submit, succeeded, survives, whole_site};
 
 const PAGES: usize = 150;
 const PACE: Duration = Duration::from_millis(100);
-/// From the end of a fault to the end of the job, at most, on a machine that has little time for us.
-const RECOVERY: Duration = Duration::from_secs(60);
 /// Longer than two pings without an answer take, 30 s.
 const SILENCE: Duration = Duration::from_secs(45);
-
-/// Crawls a site while `harm` is done, and checks that all is well soon after.
-async fn survives(mesh: &mut Processes, site: &Site, harm: impl AsyncFnOnce(&mut Processes)) {
-    let job = submit(mesh, "crawl", whole_site(site, 1000)).await;
-    follow(mesh, &job.name, succeeded(20)).await;
-    harm(mesh).await;
-    let healed = Instant::now();
-    let job = follow(mesh, &job.name, ended).await;
-    assert!(healed.elapsed() < RECOVERY, "it took {:?} after the fault", healed.elapsed());
-    assert_eq!(job.verdicts.get("ok"), Some(&(PAGES as i64)), "{job:?}");
-    mesh.check(&[&job.name]).await;
-}
 
 fn proxied() -> testkit::ProcessesBuilder {
     Processes::builder().proxied([Link::JobNats, Link::CrawlerNats])
@@ -88,7 +74,7 @@ async fn row_11_nats_away_for_longer_than_it_remembers_ids() {
 #[tokio::test(flavor = "multi_thread")]
 async fn row_12_a_slow_queue_takes_no_page_away() {
     let (mut mesh, site) = (proxied().start().await, site(PAGES, PACE).await);
-    survives(&mut mesh, &site, async |mesh| {
+    survives(&mut mesh, &site, PAGES, async |mesh| {
         let slow = Toxic::Latency(Duration::from_millis(250), Duration::from_millis(400));
         for link in [Link::JobNats, Link::CrawlerNats] {
             mesh.proxy(link).harm_both(slow);
@@ -110,7 +96,7 @@ fn noticed(mesh: &Processes, service: Service) -> bool {
 
 async fn falls_silent(ways: &'static [Way]) {
     let (mut mesh, site) = (proxied().start().await, site(PAGES, PACE).await);
-    survives(&mut mesh, &site, async |mesh| {
+    survives(&mut mesh, &site, PAGES, async |mesh| {
         for proxy in mesh.proxies().values() {
             for way in ways {
                 proxy.harm(*way, Toxic::Silence);
