@@ -12,6 +12,7 @@ mod error;
 mod fence;
 mod link;
 mod listen;
+mod look;
 mod pull;
 mod requests;
 pub mod server;

@@ -1,10 +1,10 @@
 //! Pull requests: how messages are asked for, so that a worker never holds more than it asked for.
 //!
-//! One pull first sweeps the consumers (`no_wait` requests, by weight), and only when all are empty leaves one waiting
-//! request of one message at each. All waiting requests answer to one subscription that the server ends after its first
+//! One pull first sweeps the consumers that have something (`no_wait` requests, by weight), and only when all are empty leaves
+//! one waiting request of one message at each; with its message it takes what came at the same time. All waiting requests answer to one subscription that the server ends after its first
 //! message, so together they deliver one. They outlive the pull that sent them: ending them loses what the server sends in
-//! that moment, which then comes late and looks like a crash. After the last message there was, the next pull waits at once: a
-//! sweep that finds nothing costs an old server 20 ms, in which the next message would lie. Promises: a pull may be dropped
+//! that moment, which then comes late and looks like a crash. After the last message there was, the next pull waits at once, without
+//! asking what is there. Promises: a pull may be dropped
 //! at any time; what was on its way comes with the next pull, or from the server after `ack_wait`.
 
 use std::{sync::Arc, time::Duration};
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use tokio::time::Instant;
 
-use crate::{Delivery, Error, link::Link, shares::Shares};
+use crate::{Delivery, Error, link::Link, look::Looks, shares::Shares};
 
 /// A pull that is refused at once is not repeated faster than this.
 const REFUSED_PAUSE: Duration = Duration::from_millis(250);
@@ -41,6 +41,7 @@ pub(crate) struct Requests {
     /// How each consumer's ack subjects go on after `$JS.ACK.` (and a domain): tells whose message it is.
     marks: Vec<String>,
     shares: Shares,
+    looks: Looks,
     inbox: String,
     answers: Option<Subscriber>,
     next_token: u64,
@@ -91,6 +92,7 @@ impl Requests {
             subjects: consumers.iter().map(next).collect(),
             marks: consumers.iter().map(|(stream, name)| format!(".{stream}.{name}.")).collect(),
             shares: Shares::new(weights),
+            looks: Looks::new(Arc::clone(&link), consumers),
             inbox: link.client.new_inbox(),
             answers: None,
             next_token: 0,
@@ -128,9 +130,14 @@ impl Requests {
                 self.begin_to_wait().await?;
             }
             let asked = Instant::now();
-            if let Some(delivery) = self.wait(until).await? {
-                self.idle = delivery.pending == 0 && asked.elapsed() >= WAITED;
-                return Ok(vec![delivery]);
+            if let Some((source, delivery)) = self.wait(until).await? {
+                let more = delivery.pending > 0;
+                self.idle = !more && asked.elapsed() >= WAITED;
+                self.found.push((source, delivery));
+                if more && max > 1 {
+                    self.sweep(max).await?;
+                }
+                return Ok(self.take(max));
             }
             if until.saturating_duration_since(Instant::now()) < SHORTEST_WAIT {
                 return Ok(Vec::new());
@@ -157,6 +164,7 @@ impl Requests {
             };
             let source = self.source(&message);
             if let Answer::Message(delivery) = self.read(message) {
+                self.looks.came(source, delivery.pending);
                 self.found.push((source, *delivery));
             }
         }
@@ -212,9 +220,14 @@ impl Requests {
 
     /// Takes what is there: first by weight, then the rest in order of priority.
     async fn sweep(&mut self, max: usize) -> Result<(), Error> {
-        let offers = self.shares.split(max);
-        let mut empty = vec![false; offers.len()];
-        let first: Vec<(usize, usize)> = offers.into_iter().enumerate().filter(|(_, n)| *n > 0).collect();
+        let mut empty = match self.looks.empty().await {
+            // What is here counts more than what is not: the next pull meets the fault again.
+            Err(_) if !self.found.is_empty() => return Ok(()),
+            looked => looked?,
+        };
+        let offers = self.shares.split(max.saturating_sub(self.found.len()));
+        let offers = offers.into_iter().enumerate();
+        let first: Vec<(usize, usize)> = offers.filter(|(source, n)| *n > 0 && !empty[*source]).collect();
         self.ask(&first, &mut empty).await?;
         for source in 0..empty.len() {
             let free = max.saturating_sub(self.found.len());
@@ -265,7 +278,10 @@ impl Requests {
                     // An old server says nothing about a consumer that is gone, either.
                     self.link.missing();
                     self.doubtful = true;
-                    asked.iter().for_each(|a| empty[a.source] = true);
+                    for silent in &asked {
+                        empty[silent.source] = true;
+                        self.looks.over(silent.source);
+                    }
                     return Ok(());
                 }
                 Err(error) => Err(error),
@@ -288,12 +304,18 @@ impl Requests {
                     request.left -= 1;
                 }
                 asked.retain(|a| a.left > 0);
+                self.looks.came(source, delivery.pending);
+                // Asking an old server again would take as long as the request lives.
+                empty[source] |= delivery.pending == 0 && !self.link.answers_no_wait();
                 self.found.push((source, *delivery));
             }
             // The end of an earlier request has another token and changes nothing.
             Answer::Over | Answer::Refused => asked.retain(|a| {
                 let over = a.token == *subject;
-                empty[a.source] |= over;
+                if over {
+                    empty[a.source] = true;
+                    self.looks.over(a.source);
+                }
                 !over
             }),
             Answer::Gone(reason) => {
@@ -333,7 +355,7 @@ impl Requests {
     }
 
     /// Sends the waiting requests that were not sent yet, and waits for the first message until then.
-    async fn wait(&mut self, until: Instant) -> Result<Option<Delivery>, Error> {
+    async fn wait(&mut self, until: Instant) -> Result<Option<(usize, Delivery)>, Error> {
         while let Some((source, reply, end)) = self.waiting.as_ref().and_then(|w| {
             (w.asked < self.subjects.len()).then(|| (w.asked, format!("{}.{}", w.inbox, w.asked), w.until))
         }) {
@@ -355,8 +377,13 @@ impl Requests {
             () = tokio::time::sleep_until(until) => return Ok(None),
         };
         self.waiting = None;
+        let source = message.as_ref().map_or(0, |message| self.source(message));
         match message.map(|m| self.read(m)) {
-            Some(Answer::Message(delivery)) => Ok(Some(*delivery)),
+            Some(Answer::Message(delivery)) => {
+                self.looks.doubt();
+                self.looks.came(source, delivery.pending);
+                Ok(Some((source, *delivery)))
+            }
             Some(Answer::Gone(reason)) => {
                 link.missing();
                 Err(Error::Unavailable(reason))

@@ -76,6 +76,47 @@ async fn slots_that_a_priority_does_not_need_go_to_the_others() {
 }
 
 #[tokio::test]
+async fn a_message_that_was_given_back_does_not_starve_behind_a_backlog() {
+    on_each_server(async |nats| {
+        nats.bus.publish_work(at(Priority::High, "high-0")).await.unwrap();
+        let mut puller = nats.bus.pull(Lane::Http);
+        take(&mut puller, 1).await.remove(0).nak().await.unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            assert!(Instant::now() < deadline, "it never came again");
+            // There is always a backlog of another priority.
+            nats.bus.publish_work(at(Priority::Normal, "normal")).await.unwrap();
+            nats.bus.publish_work(at(Priority::Normal, "normal")).await.unwrap();
+            let found = take(&mut puller, 1).await;
+            found[0].ack().await.unwrap();
+            if count(&found)[0] == 1 {
+                break;
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pull_that_waited_takes_what_came_at_the_same_time() {
+    on_each_server(async |nats| {
+        let mut puller = nats.bus.pull(Lane::Http);
+        let (found, published) = tokio::join!(
+            puller.pull(20),
+            nats.bus
+                .publish_work_batch((0..10).map(|n| at(Priority::Normal, &format!("normal-{n}"))).collect())
+        );
+        assert!(published.iter().all(Result::is_ok));
+        let mut texts = texts(&found.unwrap());
+        while texts.len() < 10 {
+            texts.extend(crate::support::texts(&take(&mut puller, 1).await));
+        }
+        assert_eq!(texts, (0..10).map(|n| format!("normal-{n}")).collect::<Vec<_>>());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_waiting_pull_gets_a_new_message_at_once() {
     on_each_server_with(
         |config| config.pull_wait = Duration::from_secs(5),
