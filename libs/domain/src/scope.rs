@@ -27,6 +27,8 @@ words! {
         HeadersSet = "headers:set",
         /// Send cookies of one's own to sites, or start the browser with cookies or local storage.
         CookiesSet = "cookies:set",
+        /// Send the requests of a job through a proxy of one's own.
+        ProxySet = "proxy:set",
         /// Create tenants: the operator's scope.
         TenantsManage = "tenants:manage",
     }

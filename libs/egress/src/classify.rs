@@ -21,6 +21,11 @@ pub(crate) fn request_error(error: &reqwest::Error, stage: Stage) -> FetchError 
     if error.is_builder() { FetchError::Protocol } else { FetchError::Connect }
 }
 
+/// Sorts an error of a client that knows no timeouts of its own.
+pub(crate) fn error(error: &(dyn Error + 'static)) -> FetchError {
+    cause(error).unwrap_or(FetchError::Connect)
+}
+
 /// The most telling cause of an error, if there is one.
 fn cause(error: &(dyn Error + 'static)) -> Option<FetchError> {
     let mut next = Some(error);

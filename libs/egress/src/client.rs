@@ -2,8 +2,8 @@
 //!
 //! Promises: each hop is checked before anything is sent (scheme, credentials, port, literal address), connects only
 //! to addresses that were checked, and is checked once more by the peer that answered. Cookies are kept in
-//! the jar of a request and nowhere else, no environment proxy is used, no referer is sent. Dropping the future of a fetch
-//! ends it.
+//! the jar of a request and nowhere else, no proxy is used but the relay of a request, no referer is sent. Dropping the
+//! future of a fetch ends it.
 
 use std::sync::Arc;
 
@@ -16,8 +16,10 @@ use crate::body::{self, Body, Limits};
 use crate::config::LONGEST_FETCH;
 use crate::redirect::{self, Hop};
 use crate::timing::{self, Measured, Probe};
+use crate::via::Via;
 use crate::{
-    Config, FetchError, Fetched, Guard, Jar, Part, Request, Stage, StartError, Timings, classify, decode, tls,
+    Config, FetchError, Fetched, Guard, Jar, Part, Relay, Request, Stage, StartError, Timings, classify,
+    decode, tls,
 };
 
 /// Fetches from the Internet. Cheap to clone; clones share their connections.
@@ -26,6 +28,7 @@ pub struct Client(Arc<Inner>);
 
 struct Inner {
     http: reqwest::Client,
+    via: Via,
     guard: Guard,
     config: Config,
 }
@@ -38,8 +41,10 @@ impl Client {
 
     /// A client that obeys `guard`; `config.allow_targets` does not count.
     pub fn with_guard(config: &Config, guard: Guard) -> Result<Self, StartError> {
-        let http = http_client(config, guard.clone())?;
-        Ok(Self(Arc::new(Inner { http, guard, config: config.clone() })))
+        let tls = tls::client_config(&config.extra_roots)?;
+        let http = http_client(config, guard.clone(), tls.clone())?;
+        let via = Via::new(config, guard.clone(), tls);
+        Ok(Self(Arc::new(Inner { http, via, guard, config: config.clone() })))
     }
 
     /// The guard, e.g. for the filter proxy of a browser.
@@ -65,10 +70,10 @@ impl Client {
         let limits = Limits::of(&self.0.config, &request);
         let headers = request.header_map()?;
         let mut hop = Hop { method: request.method, url: request.url, headers, body: request.body };
-        let jar = request.cookies.as_deref();
+        let (jar, relay) = (request.cookies.as_deref(), request.relay.as_ref());
         let mut redirects = Vec::new();
         let response = loop {
-            let response = self.send(&hop, jar, deadline).await?;
+            let response = self.send(&hop, jar, relay, deadline).await?;
             if !request.follow_redirects {
                 break response;
             }
@@ -106,27 +111,24 @@ impl Client {
         &self,
         hop: &Hop,
         jar: Option<&Jar>,
+        relay: Option<&Relay>,
         deadline: Instant,
     ) -> Result<reqwest::Response, FetchError> {
         // The connector parses IP literals itself and asks no resolver about them.
         self.0.guard.check_url(&hop.url)?;
-        let mut request = self.0.http.request(hop.method.clone(), hop.url.as_url().clone());
         let mut headers = hop.headers.clone();
         if let Some(jar) = jar {
             jar.add(hop.url.as_url(), &mut headers);
         }
-        request = request.headers(headers);
-        if let Some(body) = &hop.body {
-            request = request.body(body.clone());
-        }
         let until = deadline.min(Instant::now() + self.0.config.head_timeout.min(LONGEST_FETCH));
-        let response = tokio::time::timeout_at(until, request.send())
-            .await
-            .map_err(|_| FetchError::Timeout { stage: Stage::Head })?
-            .map_err(|error| classify::request_error(&error, Stage::Head))?;
-        if !response.remote_addr().is_some_and(|peer| self.0.guard.allows(peer.ip())) {
-            return Err(FetchError::NotAllowed);
-        }
+        let sent = async {
+            match relay {
+                Some(relay) => self.0.via.send(relay, hop, headers).await,
+                None => self.send_directly(hop, headers).await,
+            }
+        };
+        let sent = tokio::time::timeout_at(until, sent).await;
+        let response = sent.map_err(|_| FetchError::Timeout { stage: Stage::Head })??;
         let size = response.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
         if size.sum::<usize>() as u64 > self.0.config.max_header_bytes.as_u64() {
             return Err(FetchError::TooLarge { what: Part::Headers });
@@ -136,15 +138,34 @@ impl Client {
         }
         Ok(response)
     }
+
+    async fn send_directly(&self, hop: &Hop, headers: HeaderMap) -> Result<reqwest::Response, FetchError> {
+        let request = self.0.http.request(hop.method.clone(), hop.url.as_url().clone());
+        let mut request = request.headers(headers);
+        if let Some(body) = &hop.body {
+            request = request.body(body.clone());
+        }
+        let response = request.send().await.map_err(|error| classify::request_error(&error, Stage::Head))?;
+        let peer = response.remote_addr();
+        if peer.is_some_and(|peer| self.0.guard.allows(peer.ip())) {
+            Ok(response)
+        } else {
+            Err(FetchError::NotAllowed)
+        }
+    }
 }
 
-fn http_client(config: &Config, guard: Guard) -> Result<reqwest::Client, StartError> {
+fn http_client(
+    config: &Config,
+    guard: Guard,
+    tls: rustls::ClientConfig,
+) -> Result<reqwest::Client, StartError> {
     // HTTP/2 refuses a longer list as a broken stream: the room above lets us say what is wrong with most of them.
     let header_list = config.max_header_bytes.as_u64().saturating_mul(4);
     let header_list = u32::try_from(header_list).unwrap_or(u32::MAX);
     let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(decode::ACCEPTED))]);
     let client = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls::client_config(&config.extra_roots)?)
+        .tls_backend_preconfigured(tls)
         .dns_resolver(GuardedResolver(guard))
         .connector_layer(Measured)
         .no_proxy()

@@ -44,6 +44,8 @@ max_ratio = 200
 # Idle connections kept for each host, and for how long.
 pool_per_host = 4
 pool_idle_timeout = "15s"
+# Proxies of callers to which connections are kept; the one that was not used for the longest time goes first.
+max_proxies = 100
 "#;
 
 /// The settings of the fetch client. Every key is required: the defaults are in [`DEFAULTS`].
@@ -85,6 +87,8 @@ pub struct Config {
     /// How long an idle connection is kept.
     #[serde(with = "humantime_serde")]
     pub pool_idle_timeout: Duration,
+    /// Most proxies of callers to which connections are kept.
+    pub max_proxies: u64,
 }
 
 impl Config {
@@ -110,6 +114,7 @@ impl Config {
         require(self.max_body.as_u64() > 0, "max_body must be more than 0");
         require(self.max_body <= self.max_decompressed, "max_body must not exceed max_decompressed");
         require(self.max_ratio > 0, "max_ratio must be more than 0");
+        require(self.max_proxies > 0, "max_proxies must be at least 1");
         require(
             !self.user_agent.is_empty() && http::HeaderValue::from_str(&self.user_agent).is_ok(),
             "user_agent must be the value of a header",

@@ -43,6 +43,31 @@ pub enum FetchError {
     BadRedirect,
     /// Not HTTP as it should be: a malformed head, invalid chunking, a body that cannot be decompressed.
     Protocol,
+    /// The proxy that the caller brought did not do its part. See [`crate::Relay`].
+    Relay(RelayFault),
+}
+
+/// What is wrong with a proxy that the caller brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelayFault {
+    /// The address policy forbids it.
+    NotAllowed,
+    /// Its name does not exist.
+    Unknown,
+    /// No connection to it.
+    Unreachable,
+    /// It did not answer in time.
+    Silent,
+    /// It wants credentials, or others: HTTP 407, or what SOCKS5 has for it.
+    Credentials,
+    /// It has too much to do: HTTP 429.
+    Busy,
+    /// It does not want to connect to the target.
+    Refused,
+    /// It cannot connect to the target.
+    NoTarget,
+    /// It speaks something else, or hung up.
+    Broken,
 }
 
 /// What a fetch was waiting for when its time was up.
@@ -91,9 +116,9 @@ impl FetchError {
     #[must_use]
     pub const fn verdict(self) -> Verdict {
         match self {
-            Self::NotAllowed | Self::BadHeader => Verdict::NotAllowed,
+            Self::NotAllowed | Self::BadHeader | Self::Relay(RelayFault::NotAllowed) => Verdict::NotAllowed,
             Self::Dns { .. } => Verdict::Dns,
-            Self::Connect | Self::Protocol => Verdict::Connect,
+            Self::Connect | Self::Protocol | Self::Relay(_) => Verdict::Connect,
             Self::Tls { .. } => Verdict::Tls,
             Self::Timeout { .. } => Verdict::Timeout,
             Self::TooLarge { .. } => Verdict::TooLarge,
@@ -107,6 +132,7 @@ impl FetchError {
         match self {
             Self::Dns { transient } => transient,
             Self::Connect | Self::Timeout { .. } => true,
+            Self::Relay(fault) => fault.retryable(),
             Self::NotAllowed
             | Self::BadHeader
             | Self::Tls { .. }
@@ -132,6 +158,32 @@ impl FetchError {
             Self::TooManyRedirects => "too many redirects",
             Self::BadRedirect => "redirect to an invalid URL",
             Self::Protocol => "malformed response",
+            Self::Relay(fault) => fault.as_str(),
+        }
+    }
+}
+
+impl RelayFault {
+    const fn retryable(self) -> bool {
+        match self {
+            Self::Unreachable | Self::Silent | Self::Busy | Self::NoTarget | Self::Broken => true,
+            Self::NotAllowed | Self::Unknown | Self::Credentials | Self::Refused => false,
+        }
+    }
+
+    /// The words of the ledger.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotAllowed => "proxy: its address is not allowed",
+            Self::Unknown => "proxy: its name does not exist",
+            Self::Unreachable => "proxy: no connection to it",
+            Self::Silent => "proxy: it does not answer in time",
+            Self::Credentials => "proxy: it wants other credentials",
+            Self::Busy => "proxy: it has too much to do",
+            Self::Refused => "proxy: it refuses the target",
+            Self::NoTarget => "proxy: it cannot reach the target",
+            Self::Broken => "proxy: it hung up, or is no proxy of this kind",
         }
     }
 }

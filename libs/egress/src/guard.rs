@@ -72,6 +72,15 @@ impl Guard {
         Ok(addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
     }
 
+    /// Checks a target that a proxy will connect to. Refused are what is forbidden whatever it resolves to, and a name
+    /// that has a forbidden address here; a name that is unknown here is the proxy's to resolve.
+    pub async fn check_far(&self, host: &str, port: u16) -> Result<(), FetchError> {
+        match self.resolve(host, port).await {
+            Ok(_) | Err(FetchError::Dns { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Connects to the host at one of its checked addresses, within `limit`.
     pub(crate) async fn connect(
         &self,

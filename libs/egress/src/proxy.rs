@@ -2,7 +2,8 @@
 //!
 //! Promises: every connection of the browser (HTTP, HTTPS, WebSocket) is resolved, checked and connected here, so that
 //! rebinding a name gains nothing; TLS stays end to end; no body is held; a refusal names no address. Dropping or
-//! closing the proxy ends all its connections: one proxy for each job is its kill switch and its meter.
+//! closing the proxy ends all its connections: one proxy for each job is its kill switch and its meter. One that stands
+//! behind a relay has no connection but to that.
 
 mod chromium;
 mod forward;
@@ -27,7 +28,7 @@ use tokio_util::task::TaskTracker;
 
 pub use chromium::chromium_flags;
 
-use crate::{FetchError, Guard};
+use crate::{FetchError, Guard, Relay, RelayFault};
 use session::Session;
 
 /// The section with its defaults, for the `config.default.toml` of a service that drives browsers.
@@ -86,6 +87,8 @@ pub struct FilterProxy {
 /// What all connections of a proxy share.
 pub(crate) struct Shared {
     guard: Guard,
+    /// What all connections go through. `None`: they go to the sites.
+    relay: Option<Relay>,
     config: Config,
     counters: Counters,
     failures: Mutex<HashMap<String, FetchError>>,
@@ -126,10 +129,16 @@ impl Config {
 impl FilterProxy {
     /// Listens on a free port of loopback. The proxy runs until it is closed or dropped.
     pub async fn start(guard: Guard, config: &Config) -> io::Result<Self> {
+        Self::start_behind(None, guard, config).await
+    }
+
+    /// The same, with all connections through `relay`.
+    pub async fn start_behind(relay: Option<Relay>, guard: Guard, config: &Config) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let addr = listener.local_addr()?;
         let shared = Arc::new(Shared {
             guard,
+            relay,
             config: config.clone(),
             counters: Counters::default(),
             failures: Mutex::default(),
@@ -189,7 +198,7 @@ impl Shared {
             failures.remove(&target.key());
             return;
         };
-        if error == FetchError::NotAllowed {
+        if matches!(error, FetchError::NotAllowed | FetchError::Relay(RelayFault::NotAllowed)) {
             self.counters.refused.fetch_add(1, Ordering::Relaxed);
         }
         if failures.len() >= MAX_FAILURES {

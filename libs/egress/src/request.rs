@@ -11,7 +11,7 @@ use domain::PageUrl;
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
 
-use crate::{FetchError, Jar, redirect};
+use crate::{FetchError, Jar, Relay, redirect};
 
 /// Headers that describe the connection or the framing: only the client may set them.
 const RESERVED: &[&str] = &[
@@ -51,6 +51,8 @@ pub struct Request {
     pub truncate_body: bool,
     /// Cookies that are sent along, and that the answers set. `None`: none are kept.
     pub cookies: Option<Arc<Jar>>,
+    /// The proxy that the request and its redirects go through. `None`: none.
+    pub relay: Option<Relay>,
     /// The `ETag` of the copy we have: the answer may be 304.
     pub etag: Option<String>,
     /// The `Last-Modified` of the copy we have: the answer may be 304.
@@ -108,6 +110,7 @@ impl Request {
             total_timeout: None,
             truncate_body: false,
             cookies: None,
+            relay: None,
             etag: None,
             last_modified: None,
         }

@@ -18,7 +18,7 @@ use url::Position;
 
 pub use config::{Config, DEFAULTS};
 
-use crate::Client;
+use crate::{Client, Relay};
 use cache::{Kept, Policy};
 use rules::Rules;
 
@@ -49,6 +49,10 @@ pub enum Access {
     },
 }
 
+/// The URL of a robots.txt file, which is scheme, host and port, and the relay that it is fetched through: what a relay
+/// says of a site is believed of nobody's requests but those that go through it.
+type Key = (PageUrl, Option<Relay>);
+
 /// Knows the robots.txt files of the sites that were asked about. Cheap to clone; clones share what they know.
 #[derive(Clone)]
 pub struct Robots(Arc<Inner>);
@@ -56,8 +60,7 @@ pub struct Robots(Arc<Inner>);
 struct Inner {
     client: Client,
     config: Config,
-    /// By the URL of the robots.txt file, which is scheme, host and port.
-    policies: Cache<PageUrl, Kept>,
+    policies: Cache<Key, Kept>,
 }
 
 impl Robots {
@@ -74,10 +77,15 @@ impl Robots {
     /// A host that the address policy forbids is allowed here: the fetch of the page is what refuses it. The
     /// robots.txt file itself is always allowed, and not asked for.
     pub async fn allowed(&self, url: &PageUrl) -> Access {
+        self.allowed_through(None, url).await
+    }
+
+    /// The same for a page that is fetched through `relay`, which the file is then fetched through, too.
+    pub async fn allowed_through(&self, relay: Option<&Relay>, url: &PageUrl) -> Access {
         if url.as_url()[Position::BeforePath..Position::AfterQuery] == *FILE {
             return Access::Allowed { crawl_delay: None };
         }
-        match self.policy(file_of(url)).await {
+        match self.policy((file_of(url), relay.cloned())).await {
             Policy::Open => Access::Allowed { crawl_delay: None },
             Policy::Rules(rules) => self.judge(rules, url).await,
             Policy::Unreachable { retryable, answered } => Access::Unreachable { retryable, answered },
@@ -86,10 +94,10 @@ impl Robots {
 
     /// What is known of the file, fetching it if that is nothing. If the caller that fetches is dropped, the next one
     /// that waits fetches in its place.
-    async fn policy(&self, file: PageUrl) -> Policy {
+    async fn policy(&self, key: Key) -> Policy {
         let Inner { client, config, policies } = &*self.0;
-        let fetch = Box::pin(fetch::policy(client, config, file.clone()));
-        policies.get_with(file, fetch).await.policy
+        let fetch = Box::pin(fetch::policy(client, config, key.clone()));
+        policies.get_with(key, fetch).await.policy
     }
 
     async fn judge(&self, rules: Arc<Rules>, url: &PageUrl) -> Access {

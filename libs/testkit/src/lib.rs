@@ -10,6 +10,7 @@ mod ledger;
 mod mesh;
 mod processes;
 mod proxy;
+mod relay;
 pub mod rest;
 pub mod site;
 mod small_disk;
@@ -23,6 +24,7 @@ pub use self::{
     mesh::{Clients, Mesh, MeshBuilder, assert_adds_up},
     processes::{Link, Member, Processes, ProcessesBuilder},
     proxy::{Proxy, Toxic, Way},
+    relay::Relay,
     rest::{Rest, send as rest_send},
     site::Site,
     small_disk::SmallDisk,

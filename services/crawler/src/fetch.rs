@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{JobId, PageUrl, Verdict};
-use egress::FetchError;
+use egress::{FetchError, Relay};
 use tokio::time::Instant;
 use url::Url;
 
@@ -30,6 +30,8 @@ pub(crate) struct Order {
     pub(crate) headers: Vec<(String, String)>,
     /// `ETag` and `Last-Modified` of the page as it was stored, in the HTTP lane: the answer may be 304.
     pub(crate) validators: (Option<String>, Option<String>),
+    /// The proxy that everything goes through.
+    pub(crate) relay: Option<Relay>,
 }
 
 impl Order {
@@ -42,7 +44,14 @@ impl Order {
             deadline,
             headers: spec.manners.headers_for(&task.url),
             validators: (None, None),
+            relay: spec.manners.relay.clone(),
         }
+    }
+
+    /// Whether what comes back says how the site is: a proxy of the caller's can say anything, but not in the name of a
+    /// site that speaks TLS.
+    pub(crate) fn authentic(&self) -> bool {
+        self.relay.is_none() || self.url.as_url().scheme() == "https"
     }
 }
 
@@ -145,6 +154,7 @@ impl Fetch for Http {
         request.headers.clone_from(&order.headers);
         request.cookies = Some(self.jars.of(order.job).await);
         (request.etag, request.last_modified) = order.validators.clone();
+        request.relay.clone_from(&order.relay);
         let fetched = self.client.fetch(request).await?;
         Ok(Fetched {
             status: fetched.status,
@@ -153,7 +163,8 @@ impl Fetch for Http {
             headers: fetched.headers,
             content_type: fetched.content_type,
             body: fetched.body,
-            latency: Some(fetched.timings.head),
+            // How long a proxy takes says nothing about the site.
+            latency: Some(fetched.timings.head).filter(|_| order.relay.is_none()),
             wire_bytes: fetched.wire_bytes,
             artifacts: Vec::new(),
         })

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use api::job::v1::FetchOptions;
-use domain::PageUrl;
+use api::job::v1::{FetchOptions, fetch_options::Proxy};
+use domain::{PageUrl, ProxyServer};
+use egress::{Credentials, Relay};
 
 /// Options of the requests of a job.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -13,11 +14,14 @@ pub(crate) struct Manners {
     hosts: Vec<String>,
     /// How old a stored page may be that is used again. `None`: none is used, and none is kept for it.
     pub(crate) max_age: Option<Duration>,
+    /// The proxy that everything goes through, in both lanes.
+    pub(crate) relay: Option<Relay>,
 }
 
 impl Manners {
-    /// Reads the options as the job service has checked them.
-    pub(crate) fn read(options: &FetchOptions) -> Self {
+    /// Reads the options as the job service has checked them. `None`: it has a proxy that cannot be read, and without it
+    /// nothing may be fetched.
+    pub(crate) fn read(options: &FetchOptions) -> Option<Self> {
         let mut headers: Vec<(String, String)> =
             options.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         headers.sort();
@@ -30,7 +34,11 @@ impl Manners {
         }
         let max_age = options.cache.as_ref().and_then(|cache| cache.max_age);
         let max_age = max_age.and_then(|age| Duration::try_from(age).ok());
-        Self { headers, hosts: options.hosts.clone(), max_age }
+        let relay = match &options.proxy {
+            Some(proxy) => Some(relay(proxy)?),
+            None => None,
+        };
+        Some(Self { headers, hosts: options.hosts.clone(), max_age, relay })
     }
 
     /// Whether something is sent that a browser would not send.
@@ -57,8 +65,21 @@ impl Manners {
             part(&name);
             part(&value);
         }
+        if let Some(relay) = &self.relay {
+            part("proxy");
+            part(&relay.server().to_string());
+            // Many proxies are told in the user name which country to ask from.
+            part(relay.username());
+        }
         hasher.finalize().into()
     }
+}
+
+fn relay(proxy: &Proxy) -> Option<Relay> {
+    let server = ProxyServer::parse(&proxy.server).ok()?;
+    let given = !proxy.username.is_empty();
+    let credentials = || Credentials { username: proxy.username.clone(), password: proxy.password.clone() };
+    Some(Relay::new(server, given.then(credentials)))
 }
 
 impl std::fmt::Debug for Manners {
@@ -83,7 +104,9 @@ mod tests {
             user_agent: "me/1".into(),
             hosts: vec!["example.com".into()],
             cache: None,
-        });
+            proxy: None,
+        })
+        .unwrap();
         let names =
             |text: &str| manners.headers_for(&url(text)).into_iter().map(|it| it.0).collect::<Vec<_>>();
         assert_eq!(names("https://example.com/x"), ["authorization", "cookie", "user-agent"]);
@@ -95,5 +118,21 @@ mod tests {
         assert!(manners.sends() && !format!("{manners:?}").contains("secret"));
         let page = url("https://example.com/");
         assert_ne!(manners.key(&page), Manners::default().key(&page));
+    }
+
+    #[test]
+    fn a_proxy_is_read_or_nothing_is() {
+        let read = |server: &str, username: &str| {
+            let proxy =
+                Some(Proxy { server: server.into(), username: username.into(), password: "p".into() });
+            Manners::read(&FetchOptions { proxy, ..FetchOptions::default() })
+        };
+        assert!(read("p.example", "").is_none() && read("http://p.example:1", "").is_none());
+        let (germany, france) =
+            (read("http://p.example:3128", "de").unwrap(), read("http://p.example:3128", "fr").unwrap());
+        let page = PageUrl::parse("https://example.com/").unwrap();
+        assert_ne!(germany.key(&page), france.key(&page));
+        assert_ne!(germany.key(&page), Manners::default().key(&page));
+        assert!(!germany.sends(), "a browser can go through it, too");
     }
 }

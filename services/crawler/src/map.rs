@@ -158,8 +158,8 @@ impl Mapper {
             }
             let (job, browser) = (JobId::new(), self.browser.clone());
             let (headers, validators) = (Vec::new(), (None, None));
-            let order =
-                Order { job, url: url.clone(), browser, deadline: plan.deadline, headers, validators };
+            let (url, deadline, relay) = (url.clone(), plan.deadline, None);
+            let order = Order { job, url, browser, deadline, headers, validators, relay };
             self.fetch.fetch(&order).await.map_err(|failure| failure.judgement())
         };
         timeout_at(plan.deadline, work).await.unwrap_or_else(|_| Err(Judgement::late("fetch")))

@@ -100,7 +100,7 @@ impl Bench {
         });
         let work = async {
             if spec.respect_robots {
-                self.ask_robots(task, visit).instrument(info_span!("robots")).await?;
+                self.ask_robots(&order, visit).instrument(info_span!("robots")).await?;
             }
             let recalled = self.recall(task, spec).await;
             if let (Some(page), Some(max_age)) = (&recalled, self.max_age(spec)) {
@@ -115,7 +115,7 @@ impl Bench {
             {
                 let mut visit = visit.lock();
                 visit.latency = fetched.latency;
-                visit.throttled = matches!(fetched.status, 429 | 503);
+                visit.throttled = order.authentic() && matches!(fetched.status, 429 | 503);
             }
             *stage.lock() = "extract";
             if let (304, Some(page)) = (fetched.status, &recalled) {
@@ -132,16 +132,17 @@ impl Bench {
 
     /// Asks whether the site lets us. A site that cannot be reached is not asked further: the fetch of the page fails for
     /// the same reason, and names it.
-    pub(crate) async fn ask_robots(&self, task: &Task, visit: &Mutex<Visit>) -> Result<(), Judgement> {
-        match self.robots.allowed(&task.url).await {
+    pub(crate) async fn ask_robots(&self, order: &Order, visit: &Mutex<Visit>) -> Result<(), Judgement> {
+        match self.robots.allowed_through(order.relay.as_ref(), &order.url).await {
             Access::Allowed { crawl_delay } => {
-                visit.lock().crawl_delay = Some(crawl_delay.unwrap_or_default());
+                let told = Some(crawl_delay.unwrap_or_default());
+                visit.lock().crawl_delay = told.filter(|_| order.authentic());
                 Ok(())
             }
             Access::Unreachable { answered: false, .. } => Ok(()),
             Access::Denied { why } => Err(Judgement::done(Verdict::Robots, why)),
             Access::Unreachable { answered: true, .. } => {
-                visit.lock().throttled = true;
+                visit.lock().throttled = order.authentic();
                 Err(Judgement::retry(Verdict::Robots, "robots.txt could not be read"))
             }
         }

@@ -31,7 +31,7 @@ impl Bench {
         let order = Order::new(task, spec, deadline);
         let work = async {
             if spec.respect_robots {
-                self.ask_robots(task, visit).await?;
+                self.ask_robots(&order, visit).await?;
             }
             visit.lock().start = Some(mesh::clock::now());
             self.fetch(&order).await
@@ -44,7 +44,7 @@ impl Bench {
         {
             let mut visit = visit.lock();
             visit.latency = fetched.latency;
-            visit.throttled |= matches!(fetched.status, 429 | 503);
+            visit.throttled |= order.authentic() && matches!(fetched.status, 429 | 503);
         }
         let mut outcome = Outcome {
             http_status: Some(fetched.status),

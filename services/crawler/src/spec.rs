@@ -135,7 +135,11 @@ fn read(spec: &pb::JobSpec) -> Result<Arc<Spec>, Error> {
         // Links are found in the document, and its metadata says whether they may be followed.
         extraction.parts = extraction.parts.with(extract::Part::Links).with(extract::Part::Metadata);
     }
-    let manners = config.fetch.as_deref().map(Manners::read).unwrap_or_default();
+    let Some(manners) = config.fetch.as_deref().map_or_else(|| Some(Manners::default()), Manners::read)
+    else {
+        tracing::error!("a job has a proxy that cannot be read");
+        return Err(Error::Away);
+    };
     Ok(Arc::new(Spec {
         page_timeout: duration(config.page_timeout, DEFAULT_TIMEOUT),
         browser: Arc::new(browser::read(*config.browser.clone().unwrap_or_default(), config.screenshot)),

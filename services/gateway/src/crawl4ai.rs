@@ -8,6 +8,7 @@ mod deep;
 mod extraction;
 mod fields;
 mod logs;
+mod proxy;
 mod result;
 mod status;
 mod submit;

@@ -8,7 +8,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use domain::{JobId, Lane, PageUrl, Priority, ScheduleId, Scope, follow::Follow};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use fetch::Fetch;
+pub(crate) use fetch::{Fetch, Proxy};
 
 use crate::{event::EventType, job::Job};
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE};
+use http::header::{CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION, UPGRADE};
 use http::uri::{PathAndQuery, Uri};
 use http::{Method, Request, StatusCode, Version};
 use http_body_util::{Either, Empty};
@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 
 use super::Target;
 use super::session::{Far, Refusal, Reply, Session, Tunnel};
-use crate::FetchError;
+use crate::{FetchError, Relay, RelayFault};
 
 /// Headers that are meant for the next neighbour only.
 const HOP_BY_HOP: &[&str] = &[
@@ -49,9 +49,10 @@ impl Session {
         let authority = request.uri().authority().ok_or(Refusal::Malformed)?;
         let target = self.target("http", authority.as_str())?;
         let browser = request.headers().contains_key(UPGRADE).then(|| hyper::upgrade::on(&mut request));
-        prepare(&mut request, &target)?;
+        prepare(&mut request, &target, self.forwarder())?;
 
         let mut response = self.send(&target, request).await?;
+        self.understand(&target, response.status())?;
         let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if upgraded {
             let browser = browser.ok_or(FetchError::Protocol)?;
@@ -61,6 +62,16 @@ impl Session {
         strip(response.headers_mut(), upgraded);
         *response.version_mut() = Version::HTTP_11;
         Ok(response.map(Either::Left))
+    }
+
+    /// Tells an answer of the relay to us from one of the target to the browser.
+    fn understand(&self, target: &Target, status: StatusCode) -> Result<(), FetchError> {
+        if self.forwarder().is_none() || status != StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            return Ok(());
+        }
+        let error = FetchError::Relay(RelayFault::Credentials);
+        self.shared.remember(target, Err(error));
+        Err(error)
     }
 
     /// Sends over the connection of the last request if it leads to the same target, else over a new one.
@@ -92,7 +103,7 @@ impl Session {
     }
 
     async fn open(self: &Arc<Self>, target: &Target) -> Result<SendRequest<Outgoing>, FetchError> {
-        let stream = self.dial(target).await?;
+        let stream = self.dial_plainly(target).await?;
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(self.shared.config.max_header_bytes.as_u64() as usize)
             .ignore_invalid_headers_in_responses(true)
@@ -120,16 +131,22 @@ fn copy(request: &Request<Incoming>) -> Option<Request<Outgoing>> {
     Some(copy)
 }
 
-/// Makes a request to a proxy one to its target.
-fn prepare(request: &mut Request<Incoming>, target: &Target) -> Result<(), Refusal> {
+/// Makes a request to a proxy one to its target, or to the relay that takes it whole.
+fn prepare(request: &mut Request<Incoming>, target: &Target, relay: Option<&Relay>) -> Result<(), Refusal> {
     let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-    *request.uri_mut() = Uri::from(path);
-    *request.version_mut() = Version::HTTP_11;
     let host = if target.port == 80 { target.host.clone() } else { target.key() };
+    *request.uri_mut() = match relay {
+        None => Uri::from(path),
+        Some(_) => format!("http://{host}{path}").parse().map_err(|_| Refusal::Malformed)?,
+    };
+    *request.version_mut() = Version::HTTP_11;
     let host = HeaderValue::from_str(&host).map_err(|_| Refusal::Malformed)?;
     let upgrade = request.headers().contains_key(UPGRADE);
     strip(request.headers_mut(), upgrade);
     request.headers_mut().insert(HOST, host);
+    if let Some(authorization) = relay.and_then(Relay::authorization) {
+        request.headers_mut().insert(PROXY_AUTHORIZATION, authorization);
+    }
     Ok(())
 }
 

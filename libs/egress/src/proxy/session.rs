@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::forward::Upstream;
 use super::meter::Metered;
 use super::{Shared, Target};
-use crate::FetchError;
+use crate::{FetchError, Relay};
 
 /// A response: from the Internet, or a few words of ours.
 pub(super) type Reply = Response<Either<Incoming, Full<Bytes>>>;
@@ -93,10 +93,35 @@ impl Session {
         *self.tunnel.lock() = Some(tunnel);
     }
 
-    /// Connects to a target that the guard allows.
+    /// Connects to a target that the guard allows, or through the relay to it.
     pub(super) async fn dial(self: &Arc<Self>, target: &Target) -> Result<Metered, FetchError> {
-        let dialled =
-            self.shared.guard.connect(&target.host, target.port, self.shared.config.connect_timeout).await;
+        let Shared { guard, relay, config, .. } = &*self.shared;
+        let (host, port, limit) = (&target.host, target.port, config.connect_timeout);
+        let dialled = match relay {
+            Some(relay) => relay.tunnel(guard, host, port, limit).await,
+            None => guard.connect(host, port, limit).await,
+        };
+        self.dialled(target, dialled)
+    }
+
+    /// Connects for plain requests to a target: to the relay itself, if it takes them whole.
+    pub(super) async fn dial_plainly(self: &Arc<Self>, target: &Target) -> Result<Metered, FetchError> {
+        let Some(relay) = self.forwarder() else { return self.dial(target).await };
+        let limit = self.shared.config.connect_timeout;
+        let dialled = relay.reach(&self.shared.guard, &target.host, target.port, limit).await;
+        self.dialled(target, dialled)
+    }
+
+    /// The relay, if it takes plain requests whole.
+    pub(super) fn forwarder(&self) -> Option<&Relay> {
+        self.shared.relay.as_ref().filter(|relay| relay.forwards())
+    }
+
+    fn dialled(
+        self: &Arc<Self>,
+        target: &Target,
+        dialled: Result<TcpStream, FetchError>,
+    ) -> Result<Metered, FetchError> {
         self.shared.remember(target, dialled.as_ref().map(|_| ()).map_err(|error| *error));
         let stream = dialled?;
         // A tunnel carries handshakes: waiting to fill a packet would only delay them.

@@ -11,7 +11,7 @@ use moka::Expiry;
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 
-use super::{Config, Rules};
+use super::{Config, Key, Rules};
 
 /// What an entry takes beside its rules and the text of its key, about.
 const ENTRY_BYTES: usize = 512;
@@ -35,13 +35,15 @@ pub(super) struct Kept {
 }
 
 /// An empty cache.
-pub(super) fn new(config: &Config) -> Cache<PageUrl, Kept> {
+pub(super) fn new(config: &Config) -> Cache<Key, Kept> {
     let memory = config.max_memory.as_u64();
     // Who takes less than an even share pays for one: so there is room for `max_hosts` and no more.
     let share = memory.div_ceil(config.max_hosts.max(1) as u64);
     Cache::builder()
         .max_capacity(memory)
-        .weigher(move |file, kept| u32::try_from(share.max(bytes(file, kept) as u64)).unwrap_or(u32::MAX))
+        .weigher(move |(file, _): &Key, kept| {
+            u32::try_from(share.max(bytes(file, kept) as u64)).unwrap_or(u32::MAX)
+        })
         .eviction_policy(EvictionPolicy::lru())
         .expire_after(Keep)
         .build()
@@ -58,18 +60,12 @@ fn bytes(file: &PageUrl, kept: &Kept) -> usize {
 /// Entries hold for as long as they say.
 struct Keep;
 
-impl Expiry<PageUrl, Kept> for Keep {
-    fn expire_after_create(&self, _: &PageUrl, kept: &Kept, _: Instant) -> Option<Duration> {
+impl Expiry<Key, Kept> for Keep {
+    fn expire_after_create(&self, _: &Key, kept: &Kept, _: Instant) -> Option<Duration> {
         Some(kept.keep)
     }
 
-    fn expire_after_update(
-        &self,
-        _: &PageUrl,
-        kept: &Kept,
-        _: Instant,
-        _: Option<Duration>,
-    ) -> Option<Duration> {
+    fn expire_after_update(&self, _: &Key, kept: &Kept, _: Instant, _: Option<Duration>) -> Option<Duration> {
         Some(kept.keep)
     }
 }
@@ -79,11 +75,12 @@ mod tests {
     use super::super::config::{DEFAULTS, tests::parse};
     use super::*;
 
-    fn file(host: usize) -> PageUrl {
-        PageUrl::parse(&format!("http://h{host}.example/robots.txt")).expect("because it is a URL")
+    fn file(host: usize) -> Key {
+        let url = format!("http://h{host}.example/robots.txt");
+        (PageUrl::parse(&url).expect("because it is a URL"), None)
     }
 
-    async fn full(config: &Config, policy: Policy) -> Cache<PageUrl, Kept> {
+    async fn full(config: &Config, policy: Policy) -> Cache<Key, Kept> {
         let cache = new(config);
         for host in 0..200 {
             cache.insert(file(host), Kept { policy: policy.clone(), keep: config.keep }).await;

@@ -14,9 +14,9 @@ use http::{Method, StatusCode};
 use robotxt::BYTE_LIMIT;
 
 use super::cache::{Kept, Policy};
-use super::{Config, Rules};
+use super::{Config, Key, Rules};
 use crate::redirect::{self, Hop};
-use crate::{Client, FetchError, Fetched, Request};
+use crate::{Client, FetchError, Fetched, Relay, Request};
 
 /// RFC 9309, section 2.3.1.2.
 const MAX_REDIRECTS: usize = 5;
@@ -37,9 +37,9 @@ enum Answer {
     },
 }
 
-/// Fetches `file` and says what its host asks for. Ends within `config.timeout`.
-pub(super) async fn policy(client: &Client, config: &Config, file: PageUrl) -> Kept {
-    let answer = tokio::time::timeout(config.timeout, ask(client, config, file)).await;
+/// Fetches the file of `key` and says what its host asks for. Ends within `config.timeout`.
+pub(super) async fn policy(client: &Client, config: &Config, key: Key) -> Kept {
+    let answer = tokio::time::timeout(config.timeout, ask(client, config, key)).await;
     match answer.unwrap_or(Answer::Failed { retryable: true }) {
         Answer::File(file) => read(file, config).await,
         Answer::Missing => Kept { policy: Policy::Open, keep: config.keep },
@@ -50,10 +50,10 @@ pub(super) async fn policy(client: &Client, config: &Config, file: PageUrl) -> K
     }
 }
 
-async fn ask(client: &Client, config: &Config, file: PageUrl) -> Answer {
+async fn ask(client: &Client, config: &Config, (file, relay): Key) -> Answer {
     let mut hop = Hop { method: Method::GET, url: file, headers: HeaderMap::new(), body: None };
     for redirects in 0..=MAX_REDIRECTS {
-        let fetched = match client.fetch(request(&hop.url, config)).await {
+        let fetched = match client.fetch(request(&hop.url, relay.clone(), config)).await {
             Ok(fetched) => fetched,
             Err(FetchError::NotAllowed) if redirects == 0 => return Answer::Refused,
             Err(FetchError::NotAllowed) => return Answer::Missing,
@@ -76,8 +76,9 @@ async fn ask(client: &Client, config: &Config, file: PageUrl) -> Answer {
     Answer::Missing
 }
 
-fn request(url: &PageUrl, config: &Config) -> Request {
+fn request(url: &PageUrl, relay: Option<Relay>, config: &Config) -> Request {
     Request {
+        relay,
         follow_redirects: false,
         // Room for codings that make it longer.
         max_body: Some(2 * MAX_FILE),

@@ -7,6 +7,7 @@ mod http2;
 mod limits;
 mod proxy;
 mod redirects;
+mod relays;
 mod robots;
 mod robots_rules;
 mod site;

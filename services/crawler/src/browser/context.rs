@@ -14,6 +14,7 @@ use chromiumoxide::cdp::browser_protocol::browser::{
 use chromiumoxide::cdp::browser_protocol::target::CreateBrowserContextParams;
 use chromiumoxide::error::CdpError;
 use domain::JobId;
+use egress::{FilterProxy, Guard, Relay};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -21,10 +22,15 @@ use super::tab::{Home, Tab};
 
 /// Contexts without pages that are kept at most.
 const MAX_IDLE_CONTEXTS: usize = 8;
+/// Without it Chromium reaches localhost and link-local addresses directly.
+const BYPASS_NOTHING: &str = "<-loopback>";
 
 /// The contexts of one browser.
-#[derive(Default)]
-pub(super) struct Contexts(Mutex<HashMap<JobId, Context>>);
+pub(super) struct Contexts {
+    known: Mutex<HashMap<JobId, Context>>,
+    guard: Guard,
+    proxy: egress::proxy::Config,
+}
 
 struct Context {
     home: Home,
@@ -34,14 +40,25 @@ struct Context {
 }
 
 impl Contexts {
-    /// A tab in the job's context, in which nothing runs. Give it back with [`Contexts::give_back`], or say that it is [`Contexts::lost`].
-    pub(super) async fn take(&self, cdp: &chromiumoxide::Browser, job: JobId) -> Result<Tab, CdpError> {
+    /// No contexts yet. Those of jobs with a proxy of their own get a filter proxy of their own, which has this guard.
+    pub(super) fn new(guard: Guard, proxy: egress::proxy::Config) -> Self {
+        Self { known: Mutex::default(), guard, proxy }
+    }
+
+    /// A tab in the job's context, in which nothing runs and whose traffic goes through `relay`. Give it back with
+    /// [`Contexts::give_back`], or say that it is [`Contexts::lost`].
+    pub(super) async fn take(
+        &self,
+        cdp: &chromiumoxide::Browser,
+        job: JobId,
+        relay: Option<&Relay>,
+    ) -> Result<Tab, CdpError> {
         let home = {
-            let mut contexts = self.0.lock().await;
+            let mut contexts = self.known.lock().await;
             let context = match contexts.entry(job) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(new) => new.insert(Context {
-                    home: Home { id: create(cdp).await?, ready: Arc::default() },
+                    home: self.home(cdp, relay).await?,
                     idle: Vec::new(),
                     in_use: 0,
                     last_used: Instant::now(),
@@ -60,9 +77,20 @@ impl Contexts {
         tab
     }
 
+    async fn home(&self, cdp: &chromiumoxide::Browser, relay: Option<&Relay>) -> Result<Home, CdpError> {
+        let proxy = match relay {
+            None => None,
+            Some(relay) => {
+                let (guard, config) = (self.guard.clone(), &self.proxy);
+                Some(Arc::new(FilterProxy::start_behind(Some(relay.clone()), guard, config).await?))
+            }
+        };
+        Ok(Home { id: create(cdp, proxy.as_deref()).await?, ready: Arc::default(), proxy })
+    }
+
     /// Nothing runs in the tab any more, and it waits for the job's next page.
     pub(super) async fn give_back(&self, job: JobId, tab: Tab) {
-        if let Some(context) = self.0.lock().await.get_mut(&job) {
+        if let Some(context) = self.known.lock().await.get_mut(&job) {
             context.idle.push(tab);
             context.rest();
         }
@@ -70,7 +98,7 @@ impl Contexts {
 
     /// A tab of the job is gone.
     pub(super) async fn lost(&self, job: JobId) {
-        if let Some(context) = self.0.lock().await.get_mut(&job) {
+        if let Some(context) = self.known.lock().await.get_mut(&job) {
             context.rest();
         }
     }
@@ -80,7 +108,7 @@ impl Contexts {
         let now = Instant::now();
         let mut disposed = Vec::new();
         {
-            let mut contexts = self.0.lock().await;
+            let mut contexts = self.known.lock().await;
             let mut unused: Vec<(Instant, JobId)> =
                 contexts.iter().filter(|(_, c)| c.in_use == 0).map(|(job, c)| (c.last_used, *job)).collect();
             unused.sort_unstable();
@@ -107,8 +135,17 @@ impl Context {
     }
 }
 
-async fn create(cdp: &chromiumoxide::Browser) -> Result<BrowserContextId, CdpError> {
-    let id = cdp.create_browser_context(CreateBrowserContextParams::default()).await?;
+/// A new context, behind `proxy` if it has one of its own and else behind that of the browser.
+async fn create(
+    cdp: &chromiumoxide::Browser,
+    proxy: Option<&FilterProxy>,
+) -> Result<BrowserContextId, CdpError> {
+    let behind = CreateBrowserContextParams {
+        proxy_server: proxy.map(|proxy| format!("http://{}", proxy.addr)),
+        proxy_bypass_list: proxy.map(|_| BYPASS_NOTHING.to_owned()),
+        ..CreateBrowserContextParams::default()
+    };
+    let id = cdp.create_browser_context(behind).await?;
     let mut downloads = SetDownloadBehaviorParams::new(SetDownloadBehaviorBehavior::Deny);
     downloads.browser_context_id = Some(id.clone());
     cdp.execute(downloads).await?;

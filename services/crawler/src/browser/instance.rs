@@ -11,7 +11,7 @@ use std::time::Duration;
 use chromiumoxide::cdp::browser_protocol::target::{CloseTargetParams, GetTargetsParams, TargetId};
 use chromiumoxide::handler::{Handler, HandlerConfig};
 use domain::{JobId, PageUrl};
-use egress::{FetchError, FilterProxy, Guard};
+use egress::{FetchError, FilterProxy, Guard, Relay};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -97,7 +97,7 @@ impl Browser {
         let browser = Arc::new(Self {
             cdp,
             proxy,
-            contexts: Contexts::default(),
+            contexts: Contexts::new(plan.guard.clone(), plan.proxy.clone()),
             pid: process.pid,
             born: Instant::now(),
             max_pages: ((f64::from(config.max_pages_per_browser) * jitter) as u32).max(1),
@@ -147,29 +147,34 @@ impl Browser {
         self.running.load(Ordering::SeqCst)
     }
 
-    /// Why the last connection to the host of `url` failed, if it did.
-    pub(super) fn failure(&self, url: &str) -> Option<FetchError> {
-        self.proxy.failure(&PageUrl::parse(url).ok()?)
+    /// Why the last connection to the host of `url` failed, if it did; `own`: the filter proxy of the page's context, if it
+    /// has one.
+    pub(super) fn failure(&self, own: Option<&FilterProxy>, url: &str) -> Option<FetchError> {
+        own.unwrap_or(&self.proxy).failure(&PageUrl::parse(url).ok()?)
     }
 
     /// A tab for a page of the job. The browser is not ended by retirement before it is given back.
-    pub(super) async fn lease(self: &Arc<Self>, job: JobId) -> Result<Lease, &'static str> {
+    pub(super) async fn lease(
+        self: &Arc<Self>,
+        job: JobId,
+        relay: Option<Relay>,
+    ) -> Result<Lease, &'static str> {
         let (opened, open) = oneshot::channel();
         let browser = self.clone();
         // In a task of its own: whoever waits may be dropped, and a tab that is half open then would have no owner.
         mesh::spawn("open tab", async move {
-            let _ = opened.send(browser.open(job).await);
+            let _ = opened.send(browser.open(job, relay).await);
         })
         .detach();
         open.await.unwrap_or(Err("a tab cannot be opened"))
     }
 
-    async fn open(self: &Arc<Self>, job: JobId) -> Result<Lease, &'static str> {
+    async fn open(self: &Arc<Self>, job: JobId, relay: Option<Relay>) -> Result<Lease, &'static str> {
         self.pages.fetch_add(1, Ordering::Relaxed);
         self.running.fetch_add(1, Ordering::SeqCst);
         let mut lease = Lease::new(self.clone(), job);
         let tab = tokio::select! {
-            tab = timeout(TAB_TIMEOUT, self.contexts.take(&self.cdp, job)) => tab,
+            tab = timeout(TAB_TIMEOUT, self.contexts.take(&self.cdp, job, relay.as_ref())) => tab,
             () = self.dead.cancelled() => return Err("the browser died"),
         };
         match tab {

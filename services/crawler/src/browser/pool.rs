@@ -173,7 +173,7 @@ impl Pool {
 
     async fn render(&self, order: &Order) -> Result<Shown, Failure> {
         let browser = self.browser().await.map_err(Failure::Ours)?;
-        let mut lease = browser.lease(order.job).await.map_err(Failure::Ours)?;
+        let mut lease = browser.lease(order.job, order.relay.clone()).await.map_err(Failure::Ours)?;
         let (config, bytes) =
             (&self.0.plan.config, |size: ByteSize| usize::try_from(size.as_u64()).unwrap_or(usize::MAX));
         let bounds = Bounds {
@@ -182,8 +182,9 @@ impl Pool {
             max_artifact: bytes(config.max_artifact),
             agent: &self.0.agent,
         };
-        let failure = |url: &str| browser.failure(url);
         let Some(tab) = lease.tab() else { return Err(Failure::Ours("no tab")) };
+        let own_proxy = tab.proxy();
+        let failure = |url: &str| browser.failure(own_proxy.as_deref(), url);
         let (shown, leftover) = tokio::select! {
             biased;
             () = browser.dead.cancelled() => (Err(Failure::Ours("the browser died")), Leftover::Unusable),
@@ -198,9 +199,15 @@ impl Pool {
 impl Fetch for Pool {
     async fn fetch(&self, order: &Order) -> Result<Fetched, Failure> {
         // The proxy would refuse it too, but a browser does not tell a bad name from a forbidden one.
+        let (guard, host) = (&self.0.plan.guard, order.url.host());
         let port = order.url.as_url().port_or_known_default().unwrap_or(80);
-        let resolved = timeout_at(order.deadline, self.0.plan.guard.resolve(order.url.host(), port)).await;
-        resolved.map_err(|_| Failure::Late("connect"))??;
+        let check = async {
+            match order.relay {
+                Some(_) => guard.check_far(host, port).await,
+                None => guard.resolve(host, port).await.map(|_| ()),
+            }
+        };
+        timeout_at(order.deadline, check).await.map_err(|_| Failure::Late("connect"))??;
         let shown = self.render(order).await?;
         Ok(Fetched {
             status: shown.response.status,

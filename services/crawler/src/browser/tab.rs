@@ -10,6 +10,7 @@ use chromiumoxide::cdp::browser_protocol::inspector;
 use chromiumoxide::cdp::browser_protocol::page::{CrashParams, FrameId, NavigateParams};
 use chromiumoxide::cdp::browser_protocol::target::{CreateTargetParams, TargetId};
 use chromiumoxide::error::CdpError;
+use egress::FilterProxy;
 use futures::future::FutureExt;
 use futures::stream::StreamExt;
 use tokio::sync::OnceCell;
@@ -29,6 +30,8 @@ pub(super) const BLANK: &str = "about:blank";
 pub(super) struct Home {
     pub(super) id: BrowserContextId,
     pub(super) ready: Arc<OnceCell<()>>,
+    /// The filter proxy that it alone has; `None`: it uses that of the browser.
+    pub(super) proxy: Option<Arc<FilterProxy>>,
 }
 
 /// What holds for every page.
@@ -62,6 +65,11 @@ impl Tab {
         page.execute(inspector::EnableParams::default()).await?;
         let events = events(&page, &frame).await?;
         Ok(Self { page, frame, events, home, prepared: false })
+    }
+
+    /// The filter proxy of its context, if that has one of its own.
+    pub(super) fn proxy(&self) -> Option<Arc<FilterProxy>> {
+        self.home.proxy.clone()
     }
 
     /// Its id in the browser.

@@ -61,6 +61,7 @@ impl Bed {
             deadline: Instant::now() + limit,
             headers: Vec::new(),
             validators: (None, None),
+            relay: None,
         }
     }
 

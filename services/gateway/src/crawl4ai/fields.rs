@@ -30,6 +30,7 @@ pub(super) enum Setting {
     Screenshot,
     PageTimeout,
     MaxRetries,
+    Proxy,
     /// Keeps its wrapping: the name of the strategy is in it.
     DeepCrawl,
 }
@@ -101,8 +102,8 @@ pub(super) const BROWSER: &[(&str, Fate)] = &[
     ("light_mode", Ignored),
     ("max_pages_before_recycle", Ignored),
     ("memory_saving_mode", Ignored),
-    ("proxy", Refused),
-    ("proxy_config", Refused),
+    ("proxy", Sets(Setting::Proxy)),
+    ("proxy_config", Sets(Setting::Proxy)),
     ("sleep_on_close", Ignored),
     ("storage_state", Browses),
     ("target_id", Refused),
@@ -184,7 +185,7 @@ pub(super) const CRAWLER: &[(&str, Fate)] = &[
     ("prettiify", Ignored),
     ("process_iframes", Browses),
     ("process_in_browser", Refused),
-    ("proxy_config", Refused),
+    ("proxy_config", Sets(Setting::Proxy)),
     ("proxy_rotation_strategy", Refused),
     ("proxy_session_auto_release", Refused),
     ("proxy_session_id", Refused),

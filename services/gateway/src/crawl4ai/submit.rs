@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::{
     browser, deep, extraction,
     fields::{self, Fate, Setting},
+    proxy,
 };
 use crate::problem::Problem;
 
@@ -146,10 +147,21 @@ impl Reader {
                     self.config.max_attempts = i32::try_from(retries + 1).ok();
                 }
             }
+            (Setting::Proxy, value) => self.proxy(path, value),
             (Setting::JavaScript | Setting::Screenshot, _) => {
                 self.wrong.add(path, "INVALID_TYPE", "must be true or false");
             }
         }
+    }
+
+    fn proxy(&mut self, path: &str, value: &Value) {
+        let mut notes = extraction::Notes { wrong: &mut self.wrong, ignored: &mut self.ignored };
+        let Some(proxy) = proxy::read(path, value, &mut notes) else { return };
+        let known = &mut self.config.fetch.get_or_insert_default().proxy;
+        if known.as_ref().is_some_and(|known| *known != proxy) {
+            self.wrong.add(path, "CONFLICT", "is another proxy than a field before it has");
+        }
+        *known = Some(proxy);
     }
 
     fn number(&mut self, path: &str, value: &Value, range: std::ops::RangeInclusive<i64>) -> Option<i64> {
@@ -297,6 +309,21 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_is_that_of_the_job() {
+        for body in [
+            json!({"urls": ["a"], "browser_config": {"proxy_config": {"type": "ProxyConfig", "params":
+                {"server": "http://p.example:3128", "username": "u", "password": "w"}}}}),
+            json!({"urls": ["a"], "browser_config": {"proxy": "http://u:w@p.example:3128"},
+                "crawler_config": {"proxy_config": {"server": "http://p.example:3128", "username": "u", "password": "w"}}}),
+        ] {
+            let Submission { request, ignored } = submitted(&body).unwrap();
+            let proxy = request.config.unwrap().fetch.unwrap().proxy.unwrap();
+            assert_eq!((proxy.server.as_str(), proxy.username.as_str()), ("http://p.example:3128", "u"));
+            assert_eq!((proxy.password.as_str(), ignored), ("w", Vec::<String>::new()));
+        }
+    }
+
+    #[test]
     fn without_java_script_no_browser_is_used() {
         let body =
             json!({"urls": ["a"], "browser_config": {"java_script_enabled": false, "viewport_width": 800}});
@@ -341,7 +368,20 @@ mod tests {
             (with("crawler_config", json!({"screenshot": 1})), "crawler_config.screenshot", "INVALID_TYPE"),
             (with("crawler_config", json!({"nope": 1})), "crawler_config.nope", "UNKNOWN_FIELD"),
             (with("crawler_config", json!([])), "crawler_config", "INVALID_TYPE"),
-            (with("browser_config", json!({"proxy": "x"})), "browser_config.proxy", "UNSUPPORTED_FIELD"),
+            (with("browser_config", json!({"proxy": 1})), "browser_config.proxy", "INVALID_TYPE"),
+            (
+                json!({"urls": ["a"], "browser_config": {"proxy": "a:1"}, "crawler_config": {"proxy_config": "b:1"}}),
+                "crawler_config.proxy_config",
+                "CONFLICT",
+            ),
+            (
+                with(
+                    "crawler_config",
+                    json!({"proxy_rotation_strategy": {"type": "RoundRobinProxyStrategy"}}),
+                ),
+                "crawler_config.proxy_rotation_strategy",
+                "UNSUPPORTED_FIELD",
+            ),
             (
                 with("browser_config", json!({"browser_type": "webkit"})),
                 "browser_config.browser_type",

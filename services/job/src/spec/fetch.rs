@@ -16,6 +16,18 @@ pub(crate) struct Fetch {
     pub(crate) hosts: Vec<String>,
     /// How old a stored page may be that is used again. `None`: none is used.
     pub(crate) max_age: Option<Duration>,
+    /// What everything goes through. `None`: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) proxy: Option<Proxy>,
+}
+
+/// A proxy of the caller's, with the credentials for it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Proxy {
+    pub(crate) server: String,
+    /// Empty: it is told of no user.
+    pub(crate) username: String,
+    pub(crate) password: String,
 }
 
 impl Fetch {
@@ -28,7 +40,13 @@ impl Fetch {
     pub(crate) fn scopes(&self) -> impl Iterator<Item = Scope> {
         let headers = !self.headers.is_empty() || self.user_agent.is_some();
         let cookies = !self.cookies.is_empty();
-        headers.then_some(Scope::HeadersSet).into_iter().chain(cookies.then_some(Scope::CookiesSet))
+        [
+            headers.then_some(Scope::HeadersSet),
+            cookies.then_some(Scope::CookiesSet),
+            self.proxy.as_ref().map(|_| Scope::ProxySet),
+        ]
+        .into_iter()
+        .flatten()
     }
 }
 
@@ -37,6 +55,7 @@ impl std::fmt::Debug for Fetch {
         f.debug_struct("Fetch")
             .field("hosts", &self.hosts)
             .field("max_age", &self.max_age)
+            .field("proxy", &self.proxy.as_ref().map(|proxy| &proxy.server))
             .finish_non_exhaustive()
     }
 }

@@ -6,11 +6,11 @@ use std::{
 };
 
 use api::job::v1::{self as pb, fetch_options};
-use domain::{Lane, PageUrl};
+use domain::{AddressPolicy, Lane, PageUrl, ProxyKind, ProxyServer};
 use mesh::Violations;
 
 use super::{reply::Headers, target::is_token};
-use crate::spec::{Fetch, Spec};
+use crate::spec::{Fetch, Proxy, Spec};
 
 const MAX_HEADERS: usize = 32;
 const MAX_NAME: usize = 256;
@@ -18,6 +18,9 @@ const MAX_VALUE: usize = 4096;
 const MAX_COOKIES: usize = 64;
 const MAX_USER_AGENT: usize = 512;
 const MAX_HOSTS: usize = 100;
+const MAX_SERVER: usize = 1024;
+/// RFC 1929 has a byte for the length.
+const MAX_CREDENTIAL: usize = 255;
 const MAX_AGE: Duration = Duration::from_secs(30 * 86_400);
 /// What stands in the place of a value that may be a credential.
 const HIDDEN: &str = "***";
@@ -40,11 +43,13 @@ const DENIED: [&str; 14] = [
 ];
 const DENIED_PREFIXES: [&str; 3] = ["content-", "if-", "proxy-"];
 
-/// Reads the options, for a job of these URLs.
+/// Reads the options, for a job of these URLs. `refused` becomes the proxy's field if the policy forbids its address.
 pub(super) fn read_fetch(
     options: pb::FetchOptions,
     urls: &[(String, PageUrl)],
+    policy: &AddressPolicy,
     violations: &mut Violations,
+    refused: &mut Option<String>,
 ) -> Fetch {
     let mut fetch = Fetch {
         headers: read_headers(options.headers, violations),
@@ -64,6 +69,7 @@ pub(super) fn read_fetch(
                 violations,
             )
         }),
+        proxy: options.proxy.map(|proxy| read_proxy(proxy, policy, violations, refused)),
     };
     if !fetch.headers.is_empty() || !fetch.cookies.is_empty() {
         fetch.hosts = read_hosts(options.hosts, urls, violations);
@@ -145,6 +151,44 @@ fn read_user_agent(user_agent: String, violations: &mut Violations) -> Option<St
     Some(user_agent).filter(|agent| !agent.is_empty())
 }
 
+fn read_proxy(
+    proxy: fetch_options::Proxy,
+    policy: &AddressPolicy,
+    violations: &mut Violations,
+    refused: &mut Option<String>,
+) -> Proxy {
+    let fetch_options::Proxy { server, username, password } = proxy;
+    if server.len() > MAX_SERVER {
+        let description = format!("is longer than {MAX_SERVER} bytes");
+        violations.add("config.fetch.proxy.server", "URL_TOO_LONG", description);
+        return Proxy { server: String::new(), username, password };
+    }
+    let read = ProxyServer::parse(&server);
+    match &read {
+        Err(error) => violations.add("config.fetch.proxy.server", error.reason(), error.to_string()),
+        Ok(server) if refused.is_none() && server.check(policy).is_err() => {
+            *refused = Some("config.fetch.proxy.server".to_owned());
+        }
+        Ok(_) => {}
+    }
+    for (field, value) in [("username", &username), ("password", &password)] {
+        if value.len() > MAX_CREDENTIAL || !printable(value) {
+            let description = format!("must be at most {MAX_CREDENTIAL} bytes of printable ASCII");
+            violations.add(format!("config.fetch.proxy.{field}"), "INVALID_PROXY", description);
+        }
+    }
+    let plain = read.as_ref().is_ok_and(|server| server.kind() == ProxyKind::Http);
+    if plain && username.contains(':') {
+        let description = "must not have a colon, which ends it on the way to an HTTP proxy";
+        violations.add("config.fetch.proxy.username", "INVALID_PROXY", description);
+    }
+    if username.is_empty() && !password.is_empty() {
+        violations.add("config.fetch.proxy.username", "REQUIRED", "is required with a password");
+    }
+    let server = read.map(|server| server.to_string()).unwrap_or_default();
+    Proxy { server, username, password }
+}
+
 fn read_hosts(hosts: Vec<String>, urls: &[(String, PageUrl)], violations: &mut Violations) -> Vec<String> {
     let given = !hosts.is_empty();
     let read: BTreeSet<String> = if given {
@@ -188,5 +232,13 @@ pub(super) fn fetch(fetch: &Fetch, headers: Headers) -> pb::FetchOptions {
         cache: fetch
             .max_age
             .map(|max_age| fetch_options::Cache { max_age: prost_types::Duration::try_from(max_age).ok() }),
+        proxy: fetch.proxy.as_ref().map(|proxy| {
+            let shown = |value: &String| if value.is_empty() { String::new() } else { shown(value) };
+            fetch_options::Proxy {
+                server: proxy.server.clone(),
+                username: shown(&proxy.username),
+                password: shown(&proxy.password),
+            }
+        }),
     }
 }

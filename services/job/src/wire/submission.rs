@@ -72,7 +72,8 @@ pub(super) fn read(request: pb::CreateCrawlJobRequest, rules: &Rules) -> Result<
     let mut refused = None;
     let urls = read_urls(request.urls, rules, &mut violations, &mut refused);
     let mut scopes = Vec::new();
-    let spec = read_config(request.config.unwrap_or_default(), &urls, rules, &mut scopes, &mut violations);
+    let config = request.config.unwrap_or_default();
+    let spec = read_config(config, &urls, rules, &mut scopes, &mut violations, &mut refused);
     if let Some(follow) = &spec.follow
         && urls.len() > usize::try_from(follow.max_pages).unwrap_or(usize::MAX)
     {
@@ -172,6 +173,7 @@ fn read_config(
     rules: &Rules,
     scopes: &mut Vec<Scope>,
     violations: &mut Violations,
+    refused: &mut Option<String>,
 ) -> Spec {
     use crawl_config::Render as Pb;
     let render = match Pb::try_from(config.render) {
@@ -217,7 +219,7 @@ fn read_config(
             scopes.push(Scope::CrawlExternal);
         }
     }
-    let fetch = config.fetch.map(|options| read_fetch(*options, urls, violations));
+    let fetch = config.fetch.map(|options| read_fetch(*options, urls, &rules.policy, violations, refused));
     scopes.extend(fetch.iter().flat_map(|fetch| fetch.scopes()));
     let spec = Spec {
         render,

@@ -302,6 +302,51 @@ fn what_is_sent_to_sites_is_shown_to_crawlers_only() {
     assert_eq!(scopes, [domain::Scope::HeadersSet, domain::Scope::CookiesSet]);
 }
 
+fn proxy(server: &str, username: &str, password: &str) -> Option<pb::fetch_options::Proxy> {
+    Some(pb::fetch_options::Proxy {
+        server: server.to_owned(),
+        username: username.to_owned(),
+        password: password.to_owned(),
+    })
+}
+
+#[test]
+fn a_proxy_is_shown_without_who_uses_it() {
+    let submission =
+        read(|r| r.config = fetch(|f| f.proxy = proxy("SOCKS5h://P.example:1080", "secret-user", "secret")))
+            .unwrap();
+    let spec = &submission.spec;
+    let show = |headers| super::config(spec, headers).fetch.unwrap().proxy;
+    assert_eq!(show(super::Headers::Shown), proxy("socks5://p.example:1080", "secret-user", "secret"));
+    assert_eq!(show(super::Headers::Hidden), proxy("socks5://p.example:1080", "***", "***"));
+    assert!(!format!("{spec:?}").contains("secret"));
+    assert_eq!(submission.scopes, [domain::Scope::ProxySet]);
+    let stored = serde_json::to_value(spec).unwrap();
+    assert_eq!(serde_json::from_value::<crate::spec::Spec>(stored).unwrap().fetch, spec.fetch);
+}
+
+#[test]
+fn a_proxy_that_cannot_be_is_refused_by_its_field() {
+    for (server, username, password, field, reason) in [
+        ("", "", "", "server", "REQUIRED"),
+        ("p.example:3128", "", "", "server", "UNSUPPORTED_SCHEME"),
+        ("https://p.example:3128", "", "", "server", "UNSUPPORTED_SCHEME"),
+        ("http://u:p@p.example:3128", "", "", "server", "URL_CREDENTIALS"),
+        ("http://p.example", "", "", "server", "PORT_NOT_ALLOWED"),
+        ("http://p.example:22", "", "", "server", "PORT_NOT_ALLOWED"),
+        ("http://p.example:3128/x", "", "", "server", "INVALID_URL"),
+        ("http://p.example:3128", "a:b", "", "username", "INVALID_PROXY"),
+        ("http://p.example:3128", "a\nb", "", "username", "INVALID_PROXY"),
+        ("http://p.example:3128", "", "x", "username", "REQUIRED"),
+        ("http://p.example:3128", "a", &"x".repeat(256), "password", "INVALID_PROXY"),
+    ] {
+        let status =
+            read(|r| r.config = fetch(|f| f.proxy = proxy(server, username, password))).expect_err(server);
+        let expected = (format!("config.fetch.proxy.{field}"), reason.to_owned());
+        assert_eq!(violations(&status), [expected], "{server} {username:?}");
+    }
+}
+
 fn selector(css: &str) -> Option<pb::Extraction> {
     let selection = pb::Selection { css_selector: css.to_owned(), ..pb::Selection::default() };
     Some(pb::Extraction { selection: Some(selection), ..pb::Extraction::default() })
@@ -341,7 +386,11 @@ fn every_violation_is_told() {
 
 #[test]
 fn a_forbidden_target_is_named_without_its_address() {
-    let table: [(Change, &str); 3] = [
+    let table: [(Change, &str); 4] = [
+        (
+            |r| r.config = fetch(|f| f.proxy = proxy("http://2130706433:3128", "", "")),
+            "config.fetch.proxy.server",
+        ),
         (|r| r.urls.push("http://2130706433/".to_owned()), "urls[1]"),
         (|r| r.urls.insert(0, "http://foo.localhost/".to_owned()), "urls[0]"),
         (|r| r.webhook = webhook(|w| w.url = "http://10.0.0.1/".to_owned()), "webhook.url"),

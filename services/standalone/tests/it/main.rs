@@ -13,6 +13,7 @@ mod fetch;
 mod flood;
 mod flow;
 mod polite;
+mod proxy;
 mod render;
 mod schedules;
 mod trace;

@@ -1,0 +1,176 @@
+//! Addresses of proxies that callers bring: read once, by the rules of page URLs where they hold.
+
+use std::fmt;
+
+use url::Url;
+
+use crate::{AddressPolicy, PageUrl, UrlError, address::NotAllowed};
+
+/// What a proxy speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProxyKind {
+    /// HTTP: CONNECT (RFC 9110, 9.3.6), and whole requests for plain http.
+    Http,
+    /// SOCKS version 5 (RFC 1928); names are resolved by the proxy.
+    Socks5,
+}
+
+/// Why a text is not the address of a proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ProxyError {
+    /// Empty or white space.
+    #[error("is required")]
+    Required,
+    /// Another scheme, or none.
+    #[error("must begin with http://, socks5:// or socks5h://")]
+    Scheme,
+    /// `http://user:password@host:port`.
+    #[error("carries a user name or password: they have fields of their own")]
+    Credentials,
+    /// No port, or one that no proxy listens at.
+    #[error("needs a port that is allowed, as in http://proxy.example:3128")]
+    Port,
+    /// Anything else.
+    #[error("is not the address of a proxy, as in http://proxy.example:3128")]
+    Invalid,
+}
+
+impl ProxyError {
+    /// The reason that a client branches on (docs/errors.md).
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Required => "REQUIRED",
+            Self::Scheme => "UNSUPPORTED_SCHEME",
+            Self::Credentials => "URL_CREDENTIALS",
+            Self::Port => "PORT_NOT_ALLOWED",
+            Self::Invalid => "INVALID_URL",
+        }
+    }
+}
+
+/// Where a proxy is: `http://host:port` or `socks5://host:port`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ProxyServer {
+    kind: ProxyKind,
+    /// Scheme `http` whatever the proxy speaks: hosts are then read as those of pages are.
+    url: PageUrl,
+    port: u16,
+}
+
+impl ProxyServer {
+    /// Reads an address. `socks5h` is the same as `socks5`.
+    pub fn parse(text: &str) -> Result<Self, ProxyError> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(ProxyError::Required);
+        }
+        let (scheme, rest) = text.split_once("://").ok_or(ProxyError::Scheme)?;
+        let kind = match scheme.to_ascii_lowercase().as_str() {
+            "http" => ProxyKind::Http,
+            "socks5" | "socks5h" => ProxyKind::Socks5,
+            _ => return Err(ProxyError::Scheme),
+        };
+        if rest.contains('@') {
+            return Err(ProxyError::Credentials);
+        }
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        let (_, port) = authority.rsplit_once(':').ok_or(ProxyError::Port)?;
+        let port = port.parse().map_err(|_| ProxyError::Port)?;
+        let url = PageUrl::parse(&format!("http://{authority}/")).map_err(|error| match error {
+            UrlError::Port => ProxyError::Port,
+            UrlError::Credentials => ProxyError::Credentials,
+            _ => ProxyError::Invalid,
+        })?;
+        let bare = url.as_url().path() == "/" && url.as_url().query().is_none();
+        if !bare || url.as_url().fragment().is_some() {
+            return Err(ProxyError::Invalid);
+        }
+        Ok(Self { kind, url, port })
+    }
+
+    /// What it speaks.
+    #[must_use]
+    pub const fn kind(&self) -> ProxyKind {
+        self.kind
+    }
+
+    /// Its host, in lower case.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.url.host()
+    }
+
+    /// Its port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Refuses a proxy whose host is already known to be forbidden; see [`AddressPolicy::check_url`].
+    pub fn check(&self, policy: &AddressPolicy) -> Result<(), NotAllowed> {
+        policy.check_url(self.as_url())
+    }
+
+    /// Its host and port as a URL, for the address policy.
+    fn as_url(&self) -> &Url {
+        self.url.as_url()
+    }
+}
+
+impl fmt::Display for ProxyServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.kind {
+            ProxyKind::Http => "http",
+            ProxyKind::Socks5 => "socks5",
+        };
+        write!(f, "{scheme}://{}:{}", self.host(), self.port)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_a_scheme_a_host_and_a_port() {
+        for (text, expected) in [
+            ("http://Proxy.Example:3128", Ok("http://proxy.example:3128")),
+            (" socks5://proxy.example:1080/ ", Ok("socks5://proxy.example:1080")),
+            ("SOCKS5H://proxy.example:80", Ok("socks5://proxy.example:80")),
+            ("http://2130706433:3128", Ok("http://127.0.0.1:3128")),
+            ("socks5://[::1]:1080", Ok("socks5://[::1]:1080")),
+            ("", Err(ProxyError::Required)),
+            ("proxy.example:3128", Err(ProxyError::Scheme)),
+            ("https://proxy.example:3128", Err(ProxyError::Scheme)),
+            ("socks4://proxy.example:1080", Err(ProxyError::Scheme)),
+            ("http://user:word@proxy.example:3128", Err(ProxyError::Credentials)),
+            ("http://proxy.example", Err(ProxyError::Port)),
+            ("http://proxy.example:0", Err(ProxyError::Port)),
+            ("http://proxy.example:25", Err(ProxyError::Port)),
+            ("http://proxy.example:99999", Err(ProxyError::Port)),
+            ("http://proxy.example/path:1", Err(ProxyError::Invalid)),
+            ("http://proxy.example?x:1", Err(ProxyError::Invalid)),
+            ("http://:3128", Err(ProxyError::Invalid)),
+            ("http://a b:3128", Err(ProxyError::Invalid)),
+        ] {
+            let read = ProxyServer::parse(text).map(|server| server.to_string());
+            assert_eq!(read.as_deref().map_err(|error| *error), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_private_address_is_refused_unless_it_is_allowed() {
+        let here = AddressPolicy::new(vec!["127.0.0.0/8".parse().expect("because it is a network")]);
+        for (text, public, private) in [
+            ("http://203.0.114.1:3128", true, true),
+            ("http://127.0.0.1:3128", false, true),
+            ("socks5://[::ffff:7f00:1]:1080", false, true),
+            ("http://proxy.internal:3128", false, false),
+        ] {
+            let server = ProxyServer::parse(text).expect("because it is an address");
+            assert_eq!(server.check(&AddressPolicy::default()).is_ok(), public, "{text}");
+            assert_eq!(server.check(&here).is_ok(), private, "{text}");
+        }
+    }
+}

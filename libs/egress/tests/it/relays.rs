@@ -1,0 +1,260 @@
+//! Relays: requests go through the proxy that they name and past it in no case, in both lanes.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use domain::{AddressPolicy, ProxyServer, Verdict};
+use egress::{
+    Access, Client, Credentials, FetchError, FilterProxy, Guard, Relay, RelayFault, Request, Resolver,
+    Robots, robots,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::site::{Site, client, client_of, config, loopback, redirect, response, send, url};
+
+#[expect(
+    unreachable_pub,
+    reason = "the file is one of libs/testkit, which would be a circle as a dependency"
+)]
+#[path = "../../../testkit/src/relay.rs"]
+mod server;
+
+/// An address of loopback at which nothing but a canary listens.
+const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 77);
+
+/// Counts who connects to the target itself.
+struct Canary {
+    seen: Arc<AtomicUsize>,
+    port: u16,
+}
+
+impl Canary {
+    async fn beside(site: &Site) -> Self {
+        let port = site.addr.port();
+        let listener = TcpListener::bind((ELSEWHERE, port)).await.expect("because nobody else listens there");
+        let seen = Arc::new(AtomicUsize::new(0));
+        let counter = seen.clone();
+        tokio::spawn(async move {
+            while listener.accept().await.is_ok() {
+                counter.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        Self { seen, port }
+    }
+
+    /// Connections so far; one of its own is made first, and is seen.
+    async fn connections(&self) -> usize {
+        let _own = TcpStream::connect((ELSEWHERE, self.port)).await.expect("because it listens");
+        while self.seen.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        self.seen.load(Ordering::SeqCst) - 1
+    }
+}
+
+fn through(server: &str, credentials: Option<(&str, &str)>) -> Option<Relay> {
+    let credentials = credentials
+        .map(|(username, password)| Credentials { username: username.into(), password: password.into() });
+    Some(Relay::new(ProxyServer::parse(server).expect("because it is an address"), credentials))
+}
+
+async fn ask(client: &Client, relay: Option<Relay>, target: &str) -> Result<String, FetchError> {
+    let fetched = client.fetch(Request { relay, ..Request::get(url(target)) }).await?;
+    Ok(String::from_utf8_lossy(&fetched.body).into_owned())
+}
+
+#[tokio::test]
+async fn requests_and_their_redirects_go_through_the_relay_and_nowhere_else() {
+    let site = Site::start(|head, stream| {
+        let bytes = if head.starts_with("GET /away") { redirect("/here") } else { response("", head) };
+        send(stream, bytes)
+    })
+    .await;
+    let canary = Canary::beside(&site).await;
+    let (port, client) = (site.addr.port(), client(&[]));
+    for (scheme, expected) in [
+        (
+            "http",
+            [format!("get http://{ELSEWHERE}:{port}/away"), format!("get http://{ELSEWHERE}:{port}/here")],
+        ),
+        ("socks5", [format!("socks {ELSEWHERE}:{port}"), format!("socks {ELSEWHERE}:{port}")]),
+    ] {
+        let relay = server::Relay::locked().await;
+        let to = through(&relay.server(scheme), Some(("user", "word")));
+        let seen =
+            ask(&client, to, &format!("http://{ELSEWHERE}:{port}/away")).await.expect("because it is there");
+        assert!(seen.starts_with("GET /here HTTP/1.1\r\n"), "{seen}");
+        assert!(seen.contains("crawlmesh/") && seen.contains("accept-encoding: "), "{seen}");
+        assert!(
+            !seen.to_ascii_lowercase().contains("proxy-"),
+            "the relay's credentials end at the relay: {seen}"
+        );
+        assert_eq!(relay.asked(), expected);
+    }
+    assert_eq!(canary.connections().await, 0);
+}
+
+#[tokio::test]
+async fn names_that_are_unknown_here_are_the_relays_and_forbidden_ones_are_nobodys() {
+    let site = Site::fixed(response("", "served")).await;
+    let port = site.addr.port();
+    let names = Resolver::fixed([
+        ("private.test", vec![IpAddr::from([10, 0, 0, 1])]),
+        ("known.test", vec![IpAddr::from([203, 0, 114, 1])]),
+    ]);
+    let client = client_of(names, &[]);
+    for scheme in ["http", "socks5"] {
+        let relay = server::Relay::open().await;
+        let ask = |host: &str| {
+            let (to, target) = (through(&relay.server(scheme), None), format!("http://{host}:{port}/"));
+            let client = client.clone();
+            async move { ask(&client, to, &target).await }
+        };
+        assert_eq!(ask("unknown.test").await.as_deref(), Ok("served"), "{scheme}");
+        assert_eq!(ask("known.test").await.as_deref(), Ok("served"), "{scheme}");
+        for forbidden in ["private.test", "10.0.0.1", "169.254.169.254", "x.internal", "[::1]"] {
+            assert_eq!(ask(forbidden).await, Err(FetchError::NotAllowed), "{forbidden} through {scheme}");
+        }
+        assert_eq!(relay.asked().len(), 2, "it has heard of no forbidden target: {:?}", relay.asked());
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_relay_is_said() {
+    let site = Site::fixed(response("", "served")).await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("because loopback has free ports");
+    let garbage = Site::fixed("SSH-2.0-Open\r\n\r\n").await;
+    let gone = {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("because loopback has free ports");
+        listener.local_addr().expect("because it listens")
+    };
+    let (open, locked) = (server::Relay::open().await, server::Relay::locked().await);
+    let (usual, hasty) = (client(&[]), client(&[("connect_timeout", "\"200ms\"")]));
+    let at = |addr| format!("http://{addr}");
+    let silent_at = silent.local_addr().expect("because it listens");
+    for (relay, credentials, host, fault) in [
+        (locked.server("http"), None, "a.test", RelayFault::Credentials),
+        (locked.server("http"), Some(("user", "other")), "a.test", RelayFault::Credentials),
+        (locked.server("socks5"), None, "a.test", RelayFault::Credentials),
+        (locked.server("socks5"), Some(("user", "other")), "a.test", RelayFault::Credentials),
+        (open.server("http"), None, "refused.test", RelayFault::Refused),
+        (open.server("socks5"), None, "refused.test", RelayFault::Refused),
+        (open.server("http"), None, "down.test", RelayFault::NoTarget),
+        (open.server("socks5"), None, "down.test", RelayFault::NoTarget),
+        (at(gone), None, "a.test", RelayFault::Unreachable),
+        (at(silent_at), None, "a.test", RelayFault::Silent),
+        (at(garbage.addr), None, "a.test", RelayFault::Broken),
+        ("http://nowhere.test:3128".to_owned(), None, "a.test", RelayFault::Unknown),
+        ("http://10.0.0.1:3128".to_owned(), None, "a.test", RelayFault::NotAllowed),
+    ] {
+        // https always takes a tunnel, whose making the relay answers for.
+        let target = format!("https://{host}:{}/", site.addr.port());
+        let client = if fault == RelayFault::Silent { &hasty } else { &usual };
+        let error = ask(client, through(&relay, credentials), &target).await.expect_err("because it fails");
+        assert_eq!(error, FetchError::Relay(fault), "{relay} to {host}");
+        let verdict = if fault == RelayFault::NotAllowed { Verdict::NotAllowed } else { Verdict::Connect };
+        assert_eq!(error.verdict(), verdict);
+        assert!(error.detail().starts_with("proxy: "), "{}", error.detail());
+    }
+    assert_eq!(site.accepted(), 0);
+    let target = format!("http://a.test:{}/", site.addr.port());
+    let plain = ask(&usual, through(&locked.server("http"), None), &target);
+    assert_eq!(plain.await, Err(FetchError::Relay(RelayFault::Credentials)), "407 is no answer of the site");
+}
+
+#[tokio::test]
+async fn robots_txt_is_asked_through_the_relay_of_the_page() {
+    let site = Site::fixed(response("", "User-agent: *\nDisallow: /\n")).await;
+    let canary = Canary::beside(&site).await;
+    let relay = server::Relay::open().await;
+    #[derive(serde::Deserialize)]
+    struct File {
+        robots: robots::Config,
+    }
+    let file: File = toml::from_str(robots::DEFAULTS).expect("because the section is complete");
+    let robots = Robots::new(client(&[]), &file.robots);
+    let page = url(&format!("http://{ELSEWHERE}:{}/page", site.addr.port()));
+    let to = through(&relay.server("http"), None);
+    let found = robots.allowed_through(to.as_ref(), &page).await;
+    assert_eq!(found, Access::Denied { why: "robots.txt disallows it" });
+    assert_eq!(relay.asked(), [format!("get http://{ELSEWHERE}:{}/robots.txt", site.addr.port())]);
+    assert_eq!(canary.connections().await, 0);
+    let directly = robots.allowed(&page).await;
+    assert!(
+        matches!(directly, Access::Unreachable { .. }),
+        "what a relay says holds for it alone: {directly:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_filter_proxy_has_no_connection_but_to_its_relay() {
+    let site = Site::start(|head, stream| send(stream, response("", head))).await;
+    let canary = Canary::beside(&site).await;
+    let port = site.addr.port();
+    let guard = Guard::new(loopback(), Resolver::fixed::<String, Vec<_>>([]));
+    for scheme in ["http", "socks5"] {
+        let relay = server::Relay::locked().await;
+        let start = |credentials| {
+            let to = through(&relay.server(scheme), credentials);
+            async { FilterProxy::start_behind(to, guard.clone(), &limits()).await }
+        };
+        let proxy = start(Some(("user", "word"))).await.expect("because loopback has free ports");
+        let target = format!("{ELSEWHERE}:{port}");
+        let plain = exchange(
+            &proxy,
+            &format!("GET http://{target}/plain HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"),
+        )
+        .await;
+        assert!(plain.contains("GET /plain HTTP/1.1") && !plain.contains("Basic"), "{plain}");
+        let tunnel =
+            format!("CONNECT {target} HTTP/1.1\r\nhost: x\r\n\r\nGET /tunnel HTTP/1.1\r\nhost: x\r\n\r\n");
+        let tunnelled = exchange(&proxy, &tunnel).await;
+        assert!(tunnelled.contains("GET /tunnel HTTP/1.1"), "{tunnelled}");
+        assert_eq!(relay.asked().len(), 2);
+
+        let stranger = start(None).await.expect("because loopback has free ports");
+        for line in [format!("GET http://{target}/"), format!("CONNECT {target}")] {
+            let refused =
+                exchange(&stranger, &format!("{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"))
+                    .await;
+            assert!(refused.starts_with("HTTP/1.1 502"), "{refused}");
+            let why = stranger.failure(&url(&format!("http://{target}/")));
+            assert_eq!(why, Some(FetchError::Relay(RelayFault::Credentials)), "{line} through {scheme}");
+        }
+    }
+    let outside = Guard::new(AddressPolicy::default(), Resolver::fixed::<String, Vec<_>>([]));
+    let relay = server::Relay::open().await;
+    let proxy = FilterProxy::start_behind(through(&relay.server("http"), None), outside, &limits()).await;
+    let proxy = proxy.expect("because loopback has free ports");
+    let refused =
+        exchange(&proxy, "CONNECT 203.0.114.1:443 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    assert!(refused.starts_with("HTTP/1.1 502"), "{refused}");
+    assert_eq!((relay.asked().len(), proxy.counts().refused), (0, 1), "a private relay is not reached");
+    assert_eq!(canary.connections().await, 0);
+}
+
+fn limits() -> egress::proxy::Config {
+    egress::proxy::Config {
+        max_connections: 8,
+        connect_timeout: Duration::from_secs(5),
+        idle_timeout: Duration::from_secs(30),
+        max_header_bytes: ByteSize::kib(64),
+    }
+}
+
+async fn exchange(proxy: &FilterProxy, request: &str) -> String {
+    let mut stream = TcpStream::connect(proxy.addr).await.expect("because it listens");
+    stream.write_all(request.as_bytes()).await.expect("because it is open");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("because the proxy answers");
+    answer
+}
+
+#[test]
+fn the_bound_of_relays_is_a_setting() {
+    assert_eq!(config(&[("max_proxies", "0")]).check(), ["egress.max_proxies must be at least 1"]);
+}
