@@ -3,9 +3,12 @@
 //! Promises: a site sets cookies for itself and its parents only, never for a public suffix; what is kept and what is
 //! sent has a bound; values are in no debug output.
 
-use cookie_store::{Cookie, CookieStore, RawCookie};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cookie_store::{Cookie, CookieDomain, CookieExpiration, CookieStore, RawCookie};
 use http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
 use parking_lot::Mutex;
+use time::OffsetDateTime;
 use url::Url;
 
 /// Longest cookie, name, value and attributes together (RFC 6265, section 6.1).
@@ -19,13 +22,66 @@ const MAX_SET_IN_ANSWER: usize = 100;
 pub struct Jar {
     store: Mutex<CookieStore>,
     most: usize,
+    version: AtomicU64,
+}
+
+/// A cookie as it goes from a jar to a browser, or back.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Crumb {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// The host it is for.
+    pub host: String,
+    /// Whether it is for the hosts below that, too.
+    pub below: bool,
+    /// The path it is for.
+    pub path: String,
+    /// Whether it is sent over TLS only.
+    pub secure: bool,
+    /// Whether scripts do not see it.
+    pub http_only: bool,
+    /// When it ends, in seconds since 1970. `None`: with the job.
+    pub expires: Option<i64>,
 }
 
 impl Jar {
     /// An empty jar that holds `most` cookies; it takes no more until some of them are replaced.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self { store: Mutex::default(), most }
+        Self { store: Mutex::default(), most, version: AtomicU64::new(0) }
+    }
+
+    /// Another number after each answer that set cookies; 0 before the first.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// The cookies that have not expired.
+    #[must_use]
+    pub fn crumbs(&self) -> Vec<Crumb> {
+        self.store.lock().iter_unexpired().filter_map(crumb).collect()
+    }
+
+    /// Keeps a cookie that a browser has, by the same rules as if an answer of its host had set it. The version stays: the
+    /// browser knows.
+    pub fn put(&self, crumb: &Crumb) {
+        let Ok(url) = Url::parse(&format!("https://{}/", crumb.host)) else { return };
+        let mut cookie = RawCookie::new(crumb.name.clone(), crumb.value.clone());
+        cookie.set_path(crumb.path.clone());
+        cookie.set_secure(crumb.secure);
+        cookie.set_http_only(crumb.http_only);
+        if crumb.below {
+            cookie.set_domain(crumb.host.clone());
+        }
+        if let Some(end) = crumb.expires.and_then(|end| OffsetDateTime::from_unix_timestamp(end).ok()) {
+            cookie.set_expires(end);
+        }
+        if let Some(cookie) = acceptable(&cookie.to_string(), &url) {
+            insert(&mut self.store.lock(), self.most, &cookie, &url);
+        }
     }
 
     /// Cookies in the jar, those that have expired among them.
@@ -53,14 +109,9 @@ impl Jar {
             else {
                 continue;
             };
-            // A cookie that is not for this host is refused, and nobody needs to know.
-            let Ok(cookie) = Cookie::try_from_raw_cookie(&cookie, url) else { continue };
-            let domain = cookie.domain.as_cow().unwrap_or_default().into_owned();
-            let known = store.contains_any(&domain, &cookie.path, cookie.name());
-            if known || store.iter_any().count() < self.most {
-                let _ = store.insert(cookie, url);
-            }
+            insert(&mut store, self.most, &cookie, url);
         }
+        self.version.fetch_add(1, Ordering::Release);
     }
 
     /// Adds the cookies for `url` to the headers of a request. A cookie that the headers have already wins.
@@ -90,6 +141,44 @@ impl std::fmt::Debug for Jar {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Jar").field("cookies", &self.len()).finish()
     }
+}
+
+impl std::fmt::Debug for Crumb {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Crumb").field("name", &self.name).field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+fn insert(store: &mut CookieStore, most: usize, cookie: &RawCookie<'static>, url: &Url) {
+    // A cookie that is not for this host is refused, and nobody needs to know.
+    let Ok(cookie) = Cookie::try_from_raw_cookie(cookie, url) else { return };
+    let domain = cookie.domain.as_cow().unwrap_or_default().into_owned();
+    let known = store.contains_any(&domain, &cookie.path, cookie.name());
+    if known || store.iter_any().count() < most {
+        let _ = store.insert(cookie, url);
+    }
+}
+
+fn crumb(cookie: &Cookie<'static>) -> Option<Crumb> {
+    let (host, below) = match &cookie.domain {
+        CookieDomain::HostOnly(host) => (host.clone(), false),
+        CookieDomain::Suffix(host) => (host.clone(), true),
+        CookieDomain::NotPresent | CookieDomain::Empty => return None,
+    };
+    let expires = match cookie.expires {
+        CookieExpiration::AtUtc(end) => Some(end.unix_timestamp()),
+        CookieExpiration::SessionEnd => None,
+    };
+    Some(Crumb {
+        name: cookie.name().to_owned(),
+        value: cookie.value().to_owned(),
+        host,
+        below,
+        path: String::from(&cookie.path),
+        secure: cookie.secure().unwrap_or_default(),
+        http_only: cookie.http_only().unwrap_or_default(),
+        expires,
+    })
 }
 
 /// A cookie that may be kept, as far as that does not depend on what else is in the jar.

@@ -27,7 +27,7 @@ pub use client::Client;
 pub use config::Config;
 pub use error::{FetchError, Part, RelayFault, Stage, StartError};
 pub use guard::Guard;
-pub use jar::Jar;
+pub use jar::{Crumb, Jar};
 pub use proxy::{FilterProxy, chromium_flags};
 pub use relay::{Credentials, Relay};
 pub use request::{Fetched, Request, Timings, header_allowed};

@@ -9,6 +9,7 @@ mod block;
 mod capture;
 mod chromium;
 mod context;
+mod cookies;
 mod events;
 mod har;
 mod instance;

@@ -1,4 +1,5 @@
-//! The cookies that the answers to a job's requests have set, for its later requests over plain HTTP.
+//! The cookies that the answers to a job's requests have set, for its later requests over plain HTTP and for its context in the
+//! browser, where pages of the job may come to either lane.
 //!
 //! Promises: no job sees the cookies of another; jobs and cookies have a bound. They live in this process alone: another
 //! crawler that works on the same job begins with none, and a restart forgets them.

@@ -32,6 +32,8 @@ pub(crate) struct Order {
     pub(crate) validators: (Option<String>, Option<String>),
     /// The proxy that everything goes through.
     pub(crate) relay: Option<Relay>,
+    /// Whether pages of the job may come to either lane: then both have the same cookies.
+    pub(crate) both_lanes: bool,
 }
 
 impl Order {
@@ -45,6 +47,7 @@ impl Order {
             headers: spec.manners.headers_for(&task.url),
             validators: (None, None),
             relay: spec.manners.relay.clone(),
+            both_lanes: spec.may_escalate,
         }
     }
 

@@ -72,7 +72,7 @@ pub struct Config {
     pub proxy: egress::proxy::Config,
     /// The HTTP lane.
     pub http: HttpLane,
-    /// The cookies of the HTTP lane.
+    /// The cookies of jobs.
     pub cookies: cookies::Config,
     /// The browser lane.
     pub browser: browser::Config,
@@ -162,7 +162,8 @@ pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
     let guard = client.guard().clone();
     let agent = &config.egress.user_agent;
     let redirects = config.egress.max_redirects;
-    let pool = Pool::start(&config.browser, &config.proxy, guard, agent, redirects).await;
+    let jars = Jars::new(&config.cookies);
+    let pool = Pool::start(&config.browser, &config.proxy, guard, agent, redirects, jars.clone()).await;
     if let Err(problem) = &pool {
         tracing::info!(problem, "the browser lane is off");
     }
@@ -172,7 +173,7 @@ pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
     };
     let robots = egress::Robots::new(client.clone(), &config.robots);
     let crawler = Crawler::new(&config, &node, bus.clone(), availability.clone(), robots)?;
-    let fetch: Arc<dyn Fetch> = Arc::new(Http { client, jars: Jars::new(&config.cookies) });
+    let fetch: Arc<dyn Fetch> = Arc::new(Http { client, jars });
     let mapper = map::Mapper::new(fetch.clone(), crawler.robots.clone(), crawler.extractor.clone());
     let http = crawler.lane(Lane::Http, fetch, Availability::fixed(Ok(String::new())), config.http.slots);
     let browser: Arc<dyn Fetch> = match &pool {

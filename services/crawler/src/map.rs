@@ -159,7 +159,7 @@ impl Mapper {
             let (job, browser) = (JobId::new(), self.browser.clone());
             let (headers, validators) = (Vec::new(), (None, None));
             let (url, deadline, relay) = (url.clone(), plan.deadline, None);
-            let order = Order { job, url, browser, deadline, headers, validators, relay };
+            let order = Order { job, url, browser, deadline, headers, validators, relay, both_lanes: false };
             self.fetch.fetch(&order).await.map_err(|failure| failure.judgement())
         };
         timeout_at(plan.deadline, work).await.unwrap_or_else(|_| Err(Judgement::late("fetch")))

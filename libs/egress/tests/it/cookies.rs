@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use egress::{Client, Jar, Request, Resolver};
+use egress::{Client, Crumb, Jar, Request, Resolver};
 use http::HeaderMap;
 use http::header::{COOKIE, SET_COOKIE};
 use url::Url;
@@ -111,6 +111,55 @@ fn a_jar_has_a_bound() {
     let mut sent: Vec<&str> = sent.split("; ").collect();
     sent.sort_unstable();
     assert_eq!(sent, ["c0=x", "c1=new", "c2=x"]);
+}
+
+#[test]
+fn a_cookie_goes_to_a_browser_and_comes_back_the_same() {
+    let jar = Jar::new(10);
+    assert_eq!(jar.version(), 0);
+    let from = "https://www.example.com/a/b";
+    for set in [
+        "host=sesame",
+        "wide=2; Domain=example.com; Path=/; HttpOnly",
+        "late=3; Path=/x; Secure; Max-Age=3600",
+    ] {
+        keep(&jar, from, set);
+    }
+    let (version, crumbs) = (jar.version(), jar.crumbs());
+    assert_eq!((version, crumbs.len()), (3, 3));
+    let named = |name: &str| crumbs.iter().find(|crumb| crumb.name == name).expect("because it was kept");
+    let told = |name: &str| {
+        let crumb = named(name);
+        (
+            crumb.host.as_str(),
+            crumb.below,
+            crumb.path.as_str(),
+            crumb.secure,
+            crumb.http_only,
+            crumb.expires.is_some(),
+        )
+    };
+    assert_eq!(told("host"), ("www.example.com", false, "/a", false, false, false));
+    assert_eq!(told("wide"), ("example.com", true, "/", false, true, false));
+    assert_eq!(told("late"), ("www.example.com", false, "/x", true, false, true));
+    assert!(!format!("{crumbs:?}").contains("sesame"));
+
+    let other = Jar::new(10);
+    for crumb in &crumbs {
+        other.put(crumb);
+    }
+    let sorted = |jar: &Jar| {
+        let mut crumbs = jar.crumbs();
+        crumbs.sort_by(|a, b| a.name.cmp(&b.name));
+        crumbs
+    };
+    assert_eq!(sorted(&other), sorted(&jar));
+    assert_eq!(other.version(), 0, "the browser knows them already");
+    for host in ["com", "not a host"] {
+        other.put(&Crumb { name: "evil".into(), host: host.into(), below: true, ..named("wide").clone() });
+    }
+    let sent = cookies(&other, "https://www.example.com/").expect("because it has cookies");
+    assert!(!sent.contains("evil"), "what no site may set for others, no browser may: {sent}");
 }
 
 fn keep(jar: &Jar, from: &str, set: &str) {

@@ -85,7 +85,8 @@ impl Contexts {
                 Some(Arc::new(FilterProxy::start_behind(Some(relay.clone()), guard, config).await?))
             }
         };
-        Ok(Home { id: create(cdp, proxy.as_deref()).await?, ready: Arc::default(), proxy })
+        let id = create(cdp, proxy.as_deref()).await?;
+        Ok(Home { id, ready: Arc::default(), jar_seen: Arc::default(), proxy })
     }
 
     /// Nothing runs in the tab any more, and it waits for the job's next page.

@@ -22,6 +22,7 @@ use super::progress::Limits;
 use super::shown::Shown;
 use super::tab::{Bounds, Leftover};
 use super::{Availability, Config, proc, process};
+use crate::cookies::Jars;
 use crate::fetch::{Failure, Fetch, Fetched, Order};
 use crate::metrics;
 
@@ -40,6 +41,8 @@ struct Inner {
     /// What the browsers call themselves.
     agent: String,
     limits: Limits,
+    /// The cookies of jobs, which the HTTP lane has, too.
+    jars: Jars,
     current: Mutex<Current>,
     state: watch::Sender<Result<String, String>>,
     watches: TaskTracker,
@@ -63,6 +66,7 @@ impl Pool {
         guard: Guard,
         user_agent: &str,
         max_redirects: usize,
+        jars: Jars,
     ) -> Result<Self, String> {
         let chromium = Chromium::find(config, proc::root()).await?;
         let work_dir: PathBuf = process::prepare_work_dir(&config.work_dir)
@@ -92,6 +96,7 @@ impl Pool {
             plan,
             agent,
             limits,
+            jars,
             current: Mutex::default(),
             state,
             watches: TaskTracker::new(),
@@ -176,11 +181,13 @@ impl Pool {
         let mut lease = browser.lease(order.job, order.relay.clone()).await.map_err(Failure::Ours)?;
         let (config, bytes) =
             (&self.0.plan.config, |size: ByteSize| usize::try_from(size.as_u64()).unwrap_or(usize::MAX));
+        let jar = if order.both_lanes { Some(self.0.jars.of(order.job).await) } else { None };
         let bounds = Bounds {
             limits: self.0.limits,
             max_dom: bytes(config.max_dom),
             max_artifact: bytes(config.max_artifact),
             agent: &self.0.agent,
+            jar: jar.as_deref(),
         };
         let Some(tab) = lease.tab() else { return Err(Failure::Ours("no tab")) };
         let own_proxy = tab.proxy();

@@ -3,6 +3,7 @@
 //! Promises: nothing is waited for beyond the deadline; a tab that a page may still hold is never used again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use chromiumoxide::Page;
 use chromiumoxide::cdp::browser_protocol::browser::BrowserContextId;
@@ -10,11 +11,12 @@ use chromiumoxide::cdp::browser_protocol::inspector;
 use chromiumoxide::cdp::browser_protocol::page::{CrashParams, FrameId, NavigateParams};
 use chromiumoxide::cdp::browser_protocol::target::{CreateTargetParams, TargetId};
 use chromiumoxide::error::CdpError;
-use egress::FilterProxy;
+use egress::{FilterProxy, Jar};
 use futures::future::FutureExt;
 use futures::stream::StreamExt;
 use tokio::sync::OnceCell;
 
+use super::cookies;
 use super::events::{Events, events};
 use super::prepare;
 use super::progress::Limits;
@@ -30,11 +32,13 @@ pub(super) const BLANK: &str = "about:blank";
 pub(super) struct Home {
     pub(super) id: BrowserContextId,
     pub(super) ready: Arc<OnceCell<()>>,
+    /// The version of the job's jar that it has.
+    pub(super) jar_seen: Arc<AtomicU64>,
     /// The filter proxy that it alone has; `None`: it uses that of the browser.
     pub(super) proxy: Option<Arc<FilterProxy>>,
 }
 
-/// What holds for every page.
+/// What holds for a page beside what its job asks for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds<'a> {
     pub(super) limits: Limits,
@@ -44,6 +48,8 @@ pub(super) struct Bounds<'a> {
     pub(super) max_artifact: usize,
     /// What the browser calls itself.
     pub(super) agent: &'a str,
+    /// The job's cookies over plain HTTP, if its pages may come to either lane.
+    pub(super) jar: Option<&'a Jar>,
 }
 
 /// A tab with the events that tell what happens in it.
@@ -99,10 +105,17 @@ impl Tab {
         &mut self,
         cdp: &chromiumoxide::Browser,
         order: &Order,
-        agent: &str,
+        bounds: Bounds<'_>,
     ) -> Result<(), Failure> {
-        let identity = &order.browser.identity;
+        let (identity, agent) = (&order.browser.identity, bounds.agent);
         self.home.ready.get_or_try_init(|| prepare::context(cdp, &self.home.id, identity)).await?;
+        if let Some(jar) = bounds.jar {
+            let (seen, version) = (self.home.jar_seen.load(Ordering::Acquire), jar.version());
+            if seen != version {
+                cookies::give(cdp, &self.home.id, jar, identity).await?;
+                self.home.jar_seen.store(version, Ordering::Release);
+            }
+        }
         if !self.prepared {
             prepare::tab(&self.page, identity, order.browser.block, agent).await?;
             self.prepared = true;
@@ -119,7 +132,7 @@ impl Tab {
         proxy: ProxyLog<'_>,
     ) -> (Result<Shown, Failure>, Leftover) {
         self.forget();
-        match tokio::time::timeout_at(order.deadline, self.prepare(cdp, order, bounds.agent)).await {
+        match tokio::time::timeout_at(order.deadline, self.prepare(cdp, order, bounds)).await {
             Ok(Ok(())) => {}
             Ok(Err(failure)) => return (Err(failure), Leftover::Unusable),
             Err(_) => return (Err(Failure::Late("browser")), Leftover::Unusable),
@@ -133,6 +146,9 @@ impl Tab {
             Ok(_) => visit.leftover(),
             Err(_) => Leftover::Unusable,
         };
+        if let (Ok(shown), Some(jar)) = (&shown, bounds.jar) {
+            cookies::take_back(&self.page, &shown.url, jar, order.deadline).await;
+        }
         (shown, leftover)
     }
 }

@@ -20,12 +20,15 @@ use tokio::time::Instant;
 use super::options::Options;
 use super::{Pool, proc};
 use crate::classify::Kind;
-use crate::fetch::{Failure, Fetch, Fetched, Order};
+use crate::cookies::Jars;
+use crate::fetch::{Failure, Fetch, Fetched, Http, Order};
 use site::Site;
 
 /// A pool that may reach one network and nothing else, and its work folder.
 struct Bed {
     pool: Pool,
+    /// The HTTP lane beside it, with the same cookies.
+    http: Http,
     work_dir: TempDir,
     job: JobId,
 }
@@ -46,10 +49,12 @@ impl Bed {
         let config = crate::tests::config(&overlay);
         let policy = AddressPolicy::new(vec![network.parse().unwrap()]);
         let guard = Guard::new(policy, resolver);
-        let pool = Pool::start(&config.browser, &config.proxy, guard, "test/1", 10)
+        let client = egress::Client::with_guard(&config.egress, guard.clone()).unwrap();
+        let jars = Jars::new(&config.cookies);
+        let pool = Pool::start(&config.browser, &config.proxy, guard, "test/1", 10, jars.clone())
             .await
             .expect("because Chromium is there");
-        Self { pool, work_dir, job: JobId::new() }
+        Self { pool, http: Http { client, jars }, work_dir, job: JobId::new() }
     }
 
     fn order(&self, url: &str, limit: Duration) -> Order {
@@ -62,6 +67,7 @@ impl Bed {
             headers: Vec::new(),
             validators: (None, None),
             relay: None,
+            both_lanes: false,
         }
     }
 

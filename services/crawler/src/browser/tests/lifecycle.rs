@@ -71,7 +71,8 @@ async fn without_chromium_the_lane_says_so() {
     let guard = Guard::new(AddressPolicy::default(), Resolver::fixed::<String, Vec<_>>([]));
     let start = |config: crate::Config| {
         let guard = guard.clone();
-        async move { Pool::start(&config.browser, &config.proxy, guard, "test/1", 10).await.err() }
+        let jars = Jars::new(&config.cookies);
+        async move { Pool::start(&config.browser, &config.proxy, guard, "test/1", 10, jars).await.err() }
     };
     assert!(start(config).await.is_some_and(|why| why.starts_with("no Chromium found")));
     let off = crate::tests::config("browser.enabled = false");
@@ -90,7 +91,8 @@ async fn a_chromium_that_does_not_start_makes_the_lane_unavailable() {
     );
     let config = crate::tests::config(&overlay);
     let guard = Guard::new(AddressPolicy::default(), Resolver::fixed::<String, Vec<_>>([]));
-    let pool = Pool::start(&config.browser, &config.proxy, guard, "test/1", 10).await.unwrap();
+    let jars = Jars::new(&config.cookies);
+    let pool = Pool::start(&config.browser, &config.proxy, guard, "test/1", 10, jars).await.unwrap();
     let availability = pool.availability();
     eventually("it is tried", || {
         availability.state().is_err_and(|why| why.starts_with("Chromium ended at once"))

@@ -70,6 +70,34 @@ async fn jobs_do_not_share_cookies_and_pages_of_a_job_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn both_lanes_of_a_job_have_the_same_cookies() {
+    let (bed, site) = (Bed::new("").await, Site::start("127.0.0.1").await);
+    let order =
+        |path: &str| Order { both_lanes: true, ..bed.order(&site.url(path), Duration::from_secs(60)) };
+    let text = |fetched: Fetched| String::from_utf8_lossy(&fetched.body).into_owned();
+    bed.http.fetch(&order("/login")).await.unwrap();
+    let shown = text(bed.pool.fetch(&order("/cookies")).await.unwrap());
+    assert!(shown.contains("session=1"), "what plain HTTP has learned: {shown}");
+    bed.pool.fetch(&order("/cookie")).await.unwrap();
+    let plain = text(bed.http.fetch(&order("/cookies")).await.unwrap());
+    assert!(plain.contains("session=1") && plain.contains("a=1"), "what a page has set: {plain}");
+    // What the site sets while the context is open comes after.
+    bed.http.fetch(&order("/login?again")).await.unwrap();
+    let shown = text(bed.pool.fetch(&order("/cookies")).await.unwrap());
+    assert!(shown.contains("session=2"), "{shown}");
+
+    let other = Order { job: JobId::new(), ..order("/cookies") };
+    assert!(
+        text(bed.pool.fetch(&other).await.unwrap()).contains("cookie none"),
+        "no job has those of another"
+    );
+    let alone = |path: &str| Order { job: other.job, both_lanes: false, ..order(path) };
+    bed.http.fetch(&alone("/login")).await.unwrap();
+    assert!(text(bed.pool.fetch(&alone("/cookies")).await.unwrap()).contains("cookie none"));
+    bed.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_pages_at_once_come_out_right() {
     let (bed, site) = (Bed::new("").await, Site::start("127.0.0.1").await);
     let paths: Vec<String> = (0..24).map(|n| site.url(&format!("/cookies?{n}"))).collect();

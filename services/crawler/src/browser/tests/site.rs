@@ -79,6 +79,10 @@ fn routes() -> Router {
             let cookie = headers.get(header::COOKIE).map_or("none".to_owned(), |c| c.to_str().unwrap().to_owned());
             Html(format!("<h1>cookie {cookie}</h1>"))
         }))
+        .route("/login", get(|uri: axum::http::Uri| async move {
+            let session = if uri.query().is_some() { "session=2; Path=/; HttpOnly" } else { "session=1; Path=/; HttpOnly" };
+            ([(header::SET_COOKIE, session)], Html("<h1>in</h1>"))
+        }))
         .route("/loop", html("<h1>x</h1><script>while (true) {}</script>"))
         .route("/busy", html("<h1>x</h1><script>setInterval(() => { const t = Date.now(); while (Date.now() - t < 50) {} }, 1)</script>"))
         .route("/alert", html("<script>alert(1); confirm(2); prompt(3)</script><h1>after</h1>"))
