@@ -221,6 +221,8 @@ pub(crate) fn test_plan(
     for service in [Service::Job, Service::Crawler, Service::Webhook] {
         overlay(&mut plan, service, &soon);
     }
+    // Many meshes run at the same time; a second browser each would only slow them down.
+    overlay(&mut plan, Service::Crawler, "[browser]\nspare = 0\n");
     for service in [Service::Auth, Service::Job, Service::Result, Service::Webhook] {
         if let Some(postgres) = postgres {
             let url = postgres.fresh_url().expect("because the cluster runs");

@@ -62,6 +62,8 @@ pub struct Config {
     pub max_browser_age: Duration,
     /// Memory of its processes after which a browser is replaced.
     pub max_browser_memory: ByteSize,
+    /// Browsers that are kept started beside the one that takes pages: 0 or 1.
+    pub spare: usize,
     /// From starting Chromium to its first answer.
     #[serde(with = "humantime_serde")]
     pub launch_timeout: Duration,
@@ -98,6 +100,7 @@ impl Config {
             (self.max_pages_per_browser == 0, "max_pages_per_browser", "must be at least 1"),
             (self.max_browser_age < Duration::from_secs(1), "max_browser_age", "must be at least 1s"),
             (self.max_browser_memory < ByteSize::mib(256), "max_browser_memory", "must be at least 256MiB"),
+            (self.spare > 1, "spare", "must be 0 or 1"),
             (self.launch_timeout < Duration::from_millis(100), "launch_timeout", "must be at least 100ms"),
             (self.health_interval < Duration::from_millis(100), "health_interval", "must be at least 100ms"),
             (!pixels.contains(&self.viewport_width), "viewport_width", "must be from 16 to 4096"),

@@ -4,8 +4,8 @@
 //! when its watch returns neither process nor profile is left.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chromiumoxide::cdp::browser_protocol::target::{CloseTargetParams, GetTargetsParams, TargetId};
@@ -51,7 +51,8 @@ pub(super) struct Browser {
     pub(super) contexts: Contexts,
     /// Its process id.
     pub(super) pid: u32,
-    born: Instant,
+    /// When it began to take pages: a spare one does not age.
+    since: OnceLock<Instant>,
     max_pages: u32,
     max_age: Duration,
     pages: AtomicU32,
@@ -65,17 +66,26 @@ pub(super) struct Browser {
 }
 
 impl Browser {
-    /// Starts a browser and the watch over it.
-    pub(super) async fn launch(plan: &Plan) -> Result<(Arc<Self>, Watch), String> {
+    /// Starts a browser and the watch over it, unless `closed` fires. Is not to be dropped half-way.
+    pub(super) async fn launch(
+        plan: &Plan,
+        closed: &CancellationToken,
+    ) -> Result<(Arc<Self>, Watch), String> {
         let proxy = FilterProxy::start(plan.guard.clone(), &plan.proxy).await;
         let proxy = proxy.map_err(|error| format!("the filter proxy cannot start: {}", error.kind()))?;
         let profile = process::new_profile(&plan.work_dir).map_err(|error| {
             format!("no profile can be made in {}: {}", plan.work_dir.display(), error.kind())
         })?;
         let arguments = plan.chromium.arguments(&plan.config, &plan.user_agent, &profile, proxy.addr);
-        let process = Process::start(&plan.chromium.path, &arguments, profile);
-        let mut process = process.map_err(|error| format!("Chromium cannot be started: {}", error.kind()))?;
-        match connect(&mut process, plan.config.launch_timeout).await {
+        let mut process = match Process::start(&plan.chromium.path, &arguments, profile.clone()) {
+            Ok(process) => process,
+            Err(error) => {
+                process::remove_profile(&profile).await;
+                return Err(format!("Chromium cannot be started: {}", error.kind()));
+            }
+        };
+        let connected = closed.run_until_cancelled(connect(&mut process, plan.config.launch_timeout)).await;
+        match connected.unwrap_or_else(|| Err("the crawler shuts down".to_owned())) {
             Ok((cdp, handler)) => Ok(Self::assemble(plan, cdp, handler, proxy, process)),
             Err(why) => {
                 process.end().await;
@@ -99,7 +109,7 @@ impl Browser {
             proxy,
             contexts: Contexts::new(plan.guard.clone(), plan.proxy.clone()),
             pid: process.pid,
-            born: Instant::now(),
+            since: OnceLock::new(),
             max_pages: ((f64::from(config.max_pages_per_browser) * jitter) as u32).max(1),
             max_age: config.max_browser_age.mul_f64(jitter),
             pages: AtomicU32::new(0),
@@ -125,10 +135,15 @@ impl Browser {
         if self.pages.load(Ordering::Relaxed) >= self.max_pages {
             return Some("pages");
         }
-        if self.born.elapsed() >= self.max_age {
+        if self.since.get().is_some_and(|since| since.elapsed() >= self.max_age) {
             return Some("age");
         }
         self.grown.load(Ordering::Relaxed).then_some("memory")
+    }
+
+    /// It takes pages from now on.
+    pub(super) fn serve(&self) {
+        self.since.get_or_init(Instant::now);
     }
 
     /// Lets it finish its pages and end.

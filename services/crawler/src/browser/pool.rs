@@ -1,7 +1,7 @@
-//! The pool: one browser that takes pages, and those before it that finish theirs.
+//! The pool: one browser that takes pages, a spare one to take its place, and those before it that finish theirs.
 //!
-//! Promises: a browser that died is replaced at once, one that cannot be started is tried again with back-off and the lane
-//! says so meanwhile; at the end no browser is left.
+//! Promises: a browser that died is replaced at once, by the spare one without waiting for a start; one that cannot be started is
+//! tried again with back-off and the lane says so meanwhile; at the end no browser is left.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,13 +11,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use bytesize::ByteSize;
 use egress::Guard;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::chromium::Chromium;
 use super::instance::{Browser, Plan};
+use super::keeper::Watch;
 use super::progress::Limits;
 use super::shown::Shown;
 use super::tab::{Bounds, Leftover};
@@ -46,12 +47,18 @@ struct Inner {
     current: Mutex<Current>,
     state: watch::Sender<Result<String, String>>,
     watches: TaskTracker,
+    /// There was a first page.
+    used: CancellationToken,
+    /// The spare browser has become the one that takes pages.
+    taken: Notify,
     closed: CancellationToken,
 }
 
 #[derive(Default)]
 struct Current {
     browser: Option<Arc<Browser>>,
+    /// Started, and given no page yet.
+    spare: Option<Arc<Browser>>,
     /// After a failed start: not again before then.
     wait_until: Option<Instant>,
     pause: Duration,
@@ -100,6 +107,8 @@ impl Pool {
             current: Mutex::default(),
             state,
             watches: TaskTracker::new(),
+            used: CancellationToken::new(),
+            taken: Notify::new(),
             closed: CancellationToken::new(),
         }));
         let keeper = pool.clone();
@@ -108,6 +117,10 @@ impl Pool {
             closed.run_until_cancelled(keeper.keep()).await;
         })
         .detach();
+        if config.spare > 0 {
+            let keeper = pool.clone();
+            mesh::spawn("spare browser keeper", async move { keeper.keep_spare().await }).detach();
+        }
         Ok(pool)
     }
 
@@ -119,8 +132,11 @@ impl Pool {
     /// Ends all browsers, and returns when their processes and profiles are gone.
     pub(crate) async fn close(&self) {
         self.0.closed.cancel();
-        if let Some(browser) = self.0.current.lock().await.browser.take() {
-            browser.kill();
+        {
+            let mut current = self.0.current.lock().await;
+            for browser in [current.browser.take(), current.spare.take()].into_iter().flatten() {
+                browser.kill();
+            }
         }
         self.0.watches.close();
         if timeout(CLOSE_TIMEOUT, self.0.watches.wait()).await.is_err() {
@@ -138,7 +154,73 @@ impl Pool {
         }
     }
 
-    /// The browser that takes pages; a new one if the one before is spent.
+    /// Keeps a spare browser, from the first page on: a crawler that renders nothing needs none. Returns when the pool is
+    /// closed.
+    async fn keep_spare(&self) {
+        let Inner { used, taken, closed, .. } = &*self.0;
+        tokio::select! {
+            () = used.cancelled() => {}
+            () = closed.cancelled() => return,
+        }
+        let mut pause = FIRST_PAUSE;
+        while !closed.is_cancelled() {
+            if let Some(spare) = self.add_spare().await {
+                pause = FIRST_PAUSE;
+                tokio::select! {
+                    () = spare.dead.cancelled() => {}
+                    () = taken.notified() => {}
+                    () = closed.cancelled() => {}
+                }
+            } else {
+                let _ = closed.run_until_cancelled(sleep(pause)).await;
+                pause = (pause * 2).min(LAST_PAUSE);
+            }
+        }
+    }
+
+    /// Starts a spare browser. Nobody waits for it: pages go to the other one meanwhile.
+    async fn add_spare(&self) -> Option<Arc<Browser>> {
+        let started = self.launch().await.inspect_err(|why| {
+            tracing::warn!(problem = why.as_str(), "a spare browser cannot be started");
+        });
+        let browser = started.ok()?;
+        let mut current = self.0.current.lock().await;
+        if self.0.closed.is_cancelled() {
+            browser.kill();
+            return None;
+        }
+        current.spare = Some(browser.clone());
+        Some(browser)
+    }
+
+    /// Starts a browser, and the watch over it. In a task of its own: whoever waits may be dropped, and a browser that is
+    /// half started would have no owner.
+    async fn launch(&self) -> Result<Arc<Browser>, String> {
+        let (started, start) = oneshot::channel();
+        let pool = self.clone();
+        let starting = self.0.watches.track_future(async move {
+            let launched = Browser::launch(&pool.0.plan, &pool.0.closed).await.map(|(browser, watch)| {
+                pool.watch(browser.pid, watch);
+                browser
+            });
+            if let Err(Ok(orphan)) = started.send(launched) {
+                orphan.kill();
+            }
+        });
+        mesh::spawn("start browser", starting).detach();
+        start.await.unwrap_or_else(|_| Err("Chromium cannot be started".to_owned()))
+    }
+
+    fn watch(&self, pid: u32, watch: Watch) {
+        let watched = self.0.watches.track_future(async move {
+            let why = watch.run().await;
+            tracing::info!(pid, why, "browser ended");
+        });
+        mesh::spawn("browser", watched).detach();
+        tracing::info!(pid, "browser started");
+    }
+
+    /// The browser that takes pages; the spare or a new one if the one before is spent.
     pub(super) async fn browser(&self) -> Result<Arc<Browser>, &'static str> {
         let mut current = self.0.current.lock().await;
         if self.0.closed.is_cancelled() {
@@ -150,22 +232,18 @@ impl Pool {
             browser.retire();
             current.browser = None;
         }
+        if let Some(spare) = current.spare.take() {
+            self.0.taken.notify_one();
+            if spare.spent().is_none() {
+                return Ok(self.take_on(&mut current, spare));
+            }
+            spare.kill();
+        }
         if current.wait_until.is_some_and(|until| until > Instant::now()) {
             return Err("Chromium cannot be started");
         }
-        match Browser::launch(&self.0.plan).await {
-            Ok((browser, watch)) => {
-                let pid = browser.pid;
-                let watched = self.0.watches.track_future(async move {
-                    let why = watch.run().await;
-                    tracing::info!(pid, why, "browser ended");
-                });
-                mesh::spawn("browser", watched).detach();
-                tracing::info!(pid, "browser started");
-                *current = Current { browser: Some(browser.clone()), ..Current::default() };
-                let _before = self.0.state.send_replace(Ok(self.0.plan.chromium.detail()));
-                Ok(browser)
-            }
+        match self.launch().await {
+            Ok(browser) => Ok(self.take_on(&mut current, browser)),
             Err(why) => {
                 tracing::warn!(problem = why, "a browser cannot be started");
                 current.pause = (current.pause * 2).clamp(FIRST_PAUSE, LAST_PAUSE);
@@ -176,8 +254,25 @@ impl Pool {
         }
     }
 
+    /// Makes it the browser that takes pages.
+    fn take_on(&self, current: &mut Current, browser: Arc<Browser>) -> Arc<Browser> {
+        browser.serve();
+        *current =
+            Current { browser: Some(browser.clone()), spare: current.spare.take(), ..Current::default() };
+        let _before = self.0.state.send_replace(Ok(self.0.plan.chromium.detail()));
+        browser
+    }
+
+    /// The process id of the spare browser, if it can be used.
+    #[cfg(test)]
+    pub(super) async fn spare_pid(&self) -> Option<u32> {
+        let spare = self.0.current.lock().await.spare.clone();
+        spare.filter(|spare| spare.spent().is_none()).map(|spare| spare.pid)
+    }
+
     async fn render(&self, order: &Order) -> Result<Shown, Failure> {
         let browser = self.browser().await.map_err(Failure::Ours)?;
+        self.0.used.cancel();
         let mut lease = browser.lease(order.job, order.relay.clone()).await.map_err(Failure::Ours)?;
         let (config, bytes) =
             (&self.0.plan.config, |size: ByteSize| usize::try_from(size.as_u64()).unwrap_or(usize::MAX));

@@ -172,7 +172,8 @@ async fn wait_gone(leader: u32) -> bool {
     true
 }
 
-async fn remove_profile(profile: &Path) {
+/// Removes a profile folder in which no process works any more.
+pub(super) async fn remove_profile(profile: &Path) {
     for _ in 0..3 {
         match tokio::fs::remove_dir_all(profile).await {
             Err(error) if error.kind() != io::ErrorKind::NotFound => sleep(GONE_POLL).await,

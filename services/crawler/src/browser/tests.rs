@@ -45,7 +45,8 @@ impl Bed {
     async fn resolving(resolver: Resolver, network: &str, overlay: &str) -> Self {
         let work_dir = tempfile::tempdir().unwrap();
         let shown = work_dir.path().display();
-        let overlay = format!("browser.sandbox = false\nbrowser.work_dir = \"{shown}\"\n{overlay}");
+        let spare = if overlay.contains("browser.spare") { "" } else { "browser.spare = 0\n" };
+        let overlay = format!("browser.sandbox = false\nbrowser.work_dir = \"{shown}\"\n{spare}{overlay}");
         let config = crate::tests::config(&overlay);
         let policy = AddressPolicy::new(vec![network.parse().unwrap()]);
         let guard = Guard::new(policy, resolver);
@@ -89,6 +90,18 @@ impl Bed {
 
     async fn pid(&self) -> u32 {
         self.pool.browser().await.expect("because it starts").pid
+    }
+
+    /// The process id of the spare browser, once there is a living one.
+    async fn spare(&self) -> u32 {
+        let patience = Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Some(pid) = self.pool.spare_pid().await {
+                return pid;
+            }
+            assert!(Instant::now() < patience, "waited in vain for a spare browser");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     fn profiles(&self) -> usize {

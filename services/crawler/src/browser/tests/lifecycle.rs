@@ -1,5 +1,9 @@
 //! Browsers that die, hang, age and are replaced: pages get an answer, and nothing is left.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -27,6 +31,52 @@ async fn row_33_a_browser_that_dies_fails_its_pages_at_once_and_is_replaced() {
     assert_ne!(bed.pid().await, pid);
     eventually("the old one is gone", || proc::group(pid).is_empty() && bed.profiles() == 1).await;
     bed.close().await;
+}
+
+/// A Chromium that counts its starts.
+fn counting(dir: &Path) -> (PathBuf, PathBuf) {
+    let (script, starts) = (dir.join("chromium"), dir.join("starts"));
+    let real = crate::find_chromium().expect("because Chromium is there");
+    let text = format!(
+        "#!/bin/sh\ncase \"$*\" in *--version*) ;; *) echo x >> {1};; esac\nexec {0} \"$@\"\n",
+        real.display(),
+        starts.display()
+    );
+    fs::write(&script, text).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    (script, starts)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_crash_the_next_page_goes_to_the_spare_browser_and_waits_for_no_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let (script, starts) = counting(dir.path());
+    let starts = || fs::read_to_string(&starts).unwrap_or_default().lines().count();
+    let overlay = format!("browser.spare = 1\nbrowser.executable = \"{}\"", script.display());
+    let (bed, site) = (Bed::new(&overlay).await, Site::start("127.0.0.1").await);
+    let first = bed.pid().await;
+    assert_eq!(starts(), 1, "without a page there is no need of a spare one");
+    assert!(bed.body(&site.url("/plain")).await.contains("hello"));
+    let spare = bed.spare().await;
+    assert_eq!((starts(), bed.pid().await), (2, first));
+
+    // Nothing more can be started now.
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o600)).unwrap();
+    signal(first, Signal::SIGKILL);
+    eventually("it is dead", || proc::group(first).is_empty()).await;
+    assert!(bed.body(&site.url("/plain")).await.contains("hello"));
+    assert_eq!((bed.pid().await, starts()), (spare, 2));
+
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let next = bed.spare().await;
+    assert_ne!(next, spare, "and there is a new spare one");
+    // One that dies unused is replaced, too.
+    signal(next, Signal::SIGKILL);
+    eventually("it is dead", || proc::group(next).is_empty()).await;
+    let after = bed.spare().await;
+    assert!(after != next && bed.pid().await == spare);
+    bed.close().await;
+    assert_eq!(proc::group(after), Vec::<u32>::new(), "the spare one ends with the others");
 }
 
 #[tokio::test(flavor = "multi_thread")]
