@@ -1,9 +1,9 @@
-//! What the fetch client reads beside bodies: cookies, robots.txt files, addresses.
+//! What the fetch client reads beside bodies: cookies, robots.txt files, addresses, proxies.
 
 use std::sync::Arc;
 
-use domain::{AddressPolicy, PageUrl};
-use egress::{Client, Guard, Jar, Resolver, Robots};
+use domain::{AddressPolicy, PageUrl, ProxyServer};
+use egress::{Client, Credentials, FetchError, Guard, Jar, Relay, RelayFault, Request, Resolver, Robots};
 use http::HeaderMap;
 use http::header::{COOKIE, HeaderValue, SET_COOKIE};
 use parking_lot::Mutex;
@@ -101,6 +101,62 @@ fn robots() {
         *served.lock() = bytes.to_vec();
         runtime.block_on(Robots::new(client.clone(), &config).allowed(&url));
     });
+}
+
+#[test]
+fn proxies() {
+    let seeds: [&[u8]; 5] = [
+        b"HTTP/1.1 200 Connection established\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+        b"HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic realm=x\r\n\r\n",
+        b"\x05\x00\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x50HTTP/1.1 204 No Content\r\n\r\n",
+        b"\x05\x02\x01\x00\x05\x00\x00\x03\x04name\x00\x50HTTP/1.0 200\r\n\r\nrest",
+        b"\x05\x02\x01\x01",
+    ];
+    let words =
+        &["HTTP/1.1 ", "200", "407", "\r\n\r\n", "\u{5}\0", "\u{5}\u{2}\u{1}\0", "\u{3}\u{7f}", "\0\0"];
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("because it is asked for once");
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let port = runtime.block_on(say(said.clone()));
+    let (client, _) = client();
+    let relays = ["http", "socks5"].map(|scheme| {
+        let server = ProxyServer::parse(&format!("{scheme}://127.0.0.1:{port}"));
+        let credentials = Credentials { username: "user".into(), password: "word".into() };
+        Relay::new(server.expect("because it is an address"), Some(credentials))
+    });
+    let pages = ["http://127.0.0.1/", "https://127.0.0.1/"]
+        .map(|url| PageUrl::parse(url).expect("because it is a URL"));
+    Fuzz::new("proxies", seeds.map(Vec::from).into(), words).run(|bytes| {
+        *said.lock() = bytes.to_vec();
+        for (relay, page) in relays.iter().flat_map(|relay| pages.iter().map(move |page| (relay, page))) {
+            let request = Request { relay: Some(relay.clone()), ..Request::get(page.clone()) };
+            let fetched = runtime.block_on(client.fetch(request));
+            let late =
+                matches!(fetched, Err(FetchError::Timeout { .. } | FetchError::Relay(RelayFault::Silent)));
+            assert!(!late, "a proxy that hangs up is waited for");
+        }
+    });
+}
+
+/// Says what is in `said` to everybody, and hangs up.
+#[expect(clippy::disallowed_methods, reason = "the server of a test is a task without a parent")]
+async fn say(said: Arc<Mutex<Vec<u8>>>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("because loopback has free ports");
+    let port = listener.local_addr().expect("because it listens").port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let words = said.lock().clone();
+            tokio::spawn(async move {
+                let _ = stream.write_all(&words).await;
+                let _ = stream.shutdown().await;
+                let mut rest = Vec::new();
+                let _ = stream.read_to_end(&mut rest).await;
+            });
+        }
+    });
+    port
 }
 
 /// Answers every request with what is in `served`.

@@ -18,7 +18,7 @@ use crate::site::{get, url};
 use crate::tls::{Authority, client, server_config};
 
 /// Answers `/N` with a header of N bytes, over HTTP/2 only; returns a client that trusts it, and its port.
-async fn start() -> (Client, u16) {
+pub(crate) async fn start() -> (Client, u16) {
     let authority = Authority::new("ours");
     let (certificate, key) = authority.issue("site.test", 2120);
     let mut config = server_config(certificate, key);

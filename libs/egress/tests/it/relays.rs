@@ -14,6 +14,7 @@ use egress::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::http2;
 use crate::site::{Site, client, client_of, config, loopback, redirect, response, send, url};
 
 #[expect(
@@ -96,6 +97,25 @@ async fn requests_and_their_redirects_go_through_the_relay_and_nowhere_else() {
         assert_eq!(relay.asked(), expected);
     }
     assert_eq!(canary.connections().await, 0);
+}
+
+#[tokio::test]
+async fn tls_goes_through_the_tunnel_to_the_site_and_its_certificate_counts() {
+    let (client, port) = http2::start().await;
+    for scheme in ["http", "socks5"] {
+        let relay = server::Relay::locked().await;
+        let to = through(&relay.server(scheme), Some(("user", "word")));
+        for _ in 0..2 {
+            let body = ask(&client, to.clone(), &format!("https://site.test:{port}/9")).await;
+            assert_eq!(body.as_deref(), Ok("over http/2"), "{scheme}");
+        }
+        let stranger = ask(&client, to.clone(), &format!("https://other.test:{port}/9")).await;
+        let why = "certificate of another host";
+        assert_eq!(stranger, Err(FetchError::Tls { why }), "the site's fault, not the relay's");
+        let verb = if scheme == "http" { "connect" } else { "socks" };
+        let hosts = ["site.test", "other.test"].map(|host| format!("{verb} {host}:{port}"));
+        assert_eq!(relay.asked(), hosts, "the tunnel was used again");
+    }
 }
 
 #[tokio::test]

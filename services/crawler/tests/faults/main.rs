@@ -8,6 +8,5 @@ mod boot;
 #[path = "../it/ledger.rs"]
 mod ledger;
 mod recycling;
-#[expect(dead_code, reason = "the other tests use more of it")]
 #[path = "../it/site.rs"]
 mod site;
