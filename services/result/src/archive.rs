@@ -2,25 +2,27 @@
 //!
 //! Order of a store: take a folder that is named as garbage, write the objects, then one transaction that makes the folder the
 //! page's and the page's old folder garbage. A crash anywhere leaves nothing visible, and nothing that the janitor will
-//! not find: it deletes by the garbage table, which is written first and cleared last.
+//! not find: it deletes by the garbage table, which is written first and cleared last. A small page has no
+//! objects: its parts are rows in that transaction.
 
 use std::{
+    io,
     sync::{Arc, LazyLock},
     time::Duration,
 };
 
 use bytes::Bytes;
-use domain::{JobId, PageId, TenantId};
+use domain::{JobId, PageId, TenantId, id::page_name};
 use futures::{StreamExt, TryStreamExt, future::try_join_all, stream::BoxStream};
 use opentelemetry::{KeyValue, metrics::Counter};
 use time::OffsetDateTime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    document::{Artifact, CacheKey, DOCUMENT_OBJECT, Kept, PageKey, Record},
+    document::{Artifact, CacheKey, DOCUMENT_OBJECT, Kept, Kind, PageKey, Part, Record},
     error::Error,
     folders::Folders,
-    objects::{Objects, pack, unpack},
+    objects::{Objects, pack, pieces, unpack},
     store::Store,
 };
 
@@ -42,17 +44,27 @@ pub(crate) struct Archive {
     store: Store,
     objects: Objects,
     folders: Folders,
+    /// Packed bytes of a page that is kept in the database, at most.
+    inline_limit: usize,
     /// KiB of uploads that may be in memory.
     memory: Arc<Semaphore>,
 }
 
 impl Archive {
     /// An archive in `store` and `objects` that holds at most `memory` bytes of uploads at a time. The objects of a store that
-    /// takes longer than `orphan_grace` may be garbage.
-    pub(crate) fn new(store: Store, objects: Objects, orphan_grace: Duration, memory: u64) -> Self {
+    /// takes longer than `orphan_grace` may be garbage. A page that is packed to `inline_limit` bytes or less has none: a file
+    /// of a few kilobytes costs more than a row.
+    pub(crate) fn new(
+        store: Store,
+        objects: Objects,
+        orphan_grace: Duration,
+        inline_limit: u64,
+        memory: u64,
+    ) -> Self {
         let permits = usize::try_from(memory >> 10).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         let folders = Folders::new(store.clone(), orphan_grace);
-        Self { store, objects, folders, memory: Arc::new(Semaphore::new(permits)) }
+        let inline_limit = usize::try_from(inline_limit).unwrap_or(usize::MAX);
+        Self { store, objects, folders, inline_limit, memory: Arc::new(Semaphore::new(permits)) }
     }
 
     /// Waits until there is memory for `bytes` of upload. The caller's deadline bounds the wait.
@@ -64,24 +76,31 @@ impl Archive {
     /// Keeps a page: its document, and its artifacts, which are those of the record.
     pub(crate) async fn keep(
         &self,
-        mut record: Record,
+        record: Record,
         document: Bytes,
         artifacts: Vec<(Artifact, Bytes)>,
     ) -> Result<Kept, Error> {
+        let parts = packed(document, artifacts).await?;
+        let size: usize = parts.iter().map(|(_, bytes)| bytes.len()).sum();
+        let kept = if size <= self.inline_limit {
+            self.store.keep(&record, &parts, mesh::clock::now()).await
+        } else {
+            self.keep_objects(record, parts).await
+        };
+        STORES.add(1, &[KeyValue::new("result", kept.as_ref().map_or("failed", |kept| kept.as_str()))]);
+        kept
+    }
+
+    async fn keep_objects(&self, mut record: Record, parts: Vec<Part>) -> Result<Kept, Error> {
         record.folder = self.folders.take(record.store_time).await?;
-        let kept = match self.write(&record.folder, document, artifacts).await {
+        let kept = match self.write(&record.folder, parts).await {
             // The time now, not that of the call: writing may have taken long.
-            Ok(()) => self.store.keep(&record, mesh::clock::now()).await,
+            Ok(()) => self.store.keep(&record, &[], mesh::clock::now()).await,
             Err(error) => Err(error),
         };
-        let result = match &kept {
-            Ok(kept) => kept.as_str(),
-            Err(_) => {
-                self.folders.fail(record.folder, record.store_time).await;
-                "failed"
-            }
-        };
-        STORES.add(1, &[KeyValue::new("result", result)]);
+        if kept.is_err() {
+            self.folders.fail(record.folder, record.store_time).await;
+        }
         kept
     }
 
@@ -139,10 +158,7 @@ impl Archive {
         let key = record.key;
         let mut record = record;
         for _ in 0..LOOKS {
-            let kind = artifact.kind;
-            if let Some(pieces) =
-                self.objects.stream(&record.folder, kind.object(), kind.compressed()).await?
-            {
+            if let Some(pieces) = self.pieces(&record, artifact.kind).await? {
                 return Ok(pieces);
             }
             record = self.again(record, now).await?.ok_or(Error::NoDocument(key.job, key.page))?;
@@ -150,30 +166,38 @@ impl Archive {
                 return Err(Error::NoArtifact(key.job, key.page));
             }
         }
-        Err(Error::Lost(record.folder))
+        Err(lost(&record))
     }
 
-    async fn write(
-        &self,
-        folder: &str,
-        document: Bytes,
-        artifacts: Vec<(Artifact, Bytes)>,
-    ) -> Result<(), Error> {
+    async fn write(&self, folder: &str, parts: Vec<Part>) -> Result<(), Error> {
         self.objects.make_folder(folder).await?;
-        let document = async { self.objects.put(folder, DOCUMENT_OBJECT, pack(document).await?).await };
-        let artifacts = artifacts.into_iter().map(|(Artifact { kind, .. }, bytes)| async move {
-            let bytes = if kind.compressed() { pack(bytes).await? } else { bytes };
-            self.objects.put(folder, kind.object(), bytes).await
-        });
-        tokio::try_join!(document, try_join_all(artifacts))?;
+        try_join_all(parts.into_iter().map(|(name, bytes)| self.objects.put(folder, name, bytes))).await?;
         Ok(())
+    }
+
+    /// An artifact of a record in pieces. None: it is not there.
+    async fn pieces(
+        &self,
+        record: &Record,
+        kind: Kind,
+    ) -> Result<Option<BoxStream<'static, Result<Bytes, Error>>>, Error> {
+        if !record.folder.is_empty() {
+            return self.objects.stream(&record.folder, kind.object(), kind.compressed()).await;
+        }
+        let part = self.store.part(record, kind.object()).await?;
+        Ok(part.map(|bytes| pieces(io::Cursor::new(bytes), kind.compressed(), self.objects.timeout)))
     }
 
     /// Reads the document of a record. None: its time ended meanwhile.
     async fn load(&self, record: Record, now: OffsetDateTime) -> Result<Option<(Record, Bytes)>, Error> {
         let mut record = record;
         for _ in 0..LOOKS {
-            if let Some(packed) = self.objects.get(&record.folder, DOCUMENT_OBJECT).await? {
+            let packed = if record.folder.is_empty() {
+                self.store.part(&record, DOCUMENT_OBJECT).await?
+            } else {
+                self.objects.get(&record.folder, DOCUMENT_OBJECT).await?
+            };
+            if let Some(packed) = packed {
                 let document = unpack(packed, record.size).await?;
                 return Ok(Some((record, document)));
             }
@@ -182,15 +206,29 @@ impl Archive {
                 None => return Ok(None),
             }
         }
-        Err(Error::Lost(record.folder))
+        Err(lost(&record))
     }
 
     /// The record that has replaced `record`, whose objects are gone. None: its time ended. Fails if it stands: then its
     /// objects are lost.
     async fn again(&self, record: Record, now: OffsetDateTime) -> Result<Option<Record>, Error> {
         match self.store.find(record.key, now.max(mesh::clock::now())).await? {
-            Some(newer) if newer.folder == record.folder => Err(Error::Lost(record.folder)),
+            Some(newer) if newer.place() == record.place() => Err(lost(&record)),
             newer => Ok(newer),
         }
     }
+}
+
+/// A page's document and artifacts as they are kept, by the names of their objects.
+async fn packed(document: Bytes, artifacts: Vec<(Artifact, Bytes)>) -> Result<Vec<Part>, Error> {
+    let mut parts = vec![(DOCUMENT_OBJECT, pack(document).await?)];
+    for (Artifact { kind, .. }, bytes) in artifacts {
+        let bytes = if kind.compressed() { pack(bytes).await? } else { bytes };
+        parts.push((kind.object(), bytes));
+    }
+    Ok(parts)
+}
+
+fn lost(record: &Record) -> Error {
+    Error::Lost(format!("{} {}", page_name(record.key.job, record.key.page), record.folder))
 }

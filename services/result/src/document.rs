@@ -1,5 +1,6 @@
 //! What is known of a kept page: whose it is, which dispatch fetched it, where its bytes are, until when. No I/O.
 
+use bytes::Bytes;
 use domain::{JobId, PageId, TenantId, Verdict};
 use time::OffsetDateTime;
 
@@ -68,6 +69,9 @@ impl Kind {
 /// The name of a document's object: protobuf, compressed with zstd.
 pub(crate) const DOCUMENT_OBJECT: &str = "document.bin.zst";
 
+/// A document or artifact as it is kept, with the name of its object.
+pub(crate) type Part = (&'static str, Bytes);
+
 /// An artifact that is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Artifact {
@@ -86,13 +90,20 @@ pub(crate) struct Record {
     /// Bytes of the document, uncompressed.
     pub(crate) size: u64,
     /// Where its objects are. Never used twice: two crawlers that store the same dispatch at once must not mix their bytes.
-    /// Empty until the archive has one for it.
+    /// Empty: it has no objects, its parts are in the database.
     pub(crate) folder: String,
     pub(crate) artifacts: Vec<Artifact>,
     pub(crate) store_time: OffsetDateTime,
     pub(crate) expire_time: OffsetDateTime,
     /// The key under which it is found again by its crawlers; known only while it is being stored.
     pub(crate) cache_key: Option<CacheKey>,
+}
+
+impl Record {
+    /// Where its bytes are: no other record has the same place.
+    pub(crate) fn place(&self) -> (&str, i64) {
+        (&self.folder, self.dispatch_seq)
+    }
 }
 
 /// Which page in which form: a hash that crawlers make.

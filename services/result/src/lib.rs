@@ -62,6 +62,8 @@ pub struct ObjectStore {
     pub url: String,
     /// Whether a stored page survives a power cut.
     pub fsync: bool,
+    /// A page that is packed, with its artifacts, to at most this is kept in the database.
+    pub inline_limit: ByteSize,
     /// Of one operation.
     #[serde(with = "humantime_serde")]
     pub timeout: Duration,
@@ -131,6 +133,9 @@ impl mesh::Config for Config {
         if url.is_empty() || (url.contains("://") && !url.starts_with("file:///")) {
             problems.add("objects.url", "must be a path or file:///path");
         }
+        if self.objects.inline_limit > ByteSize::mib(1) {
+            problems.add("objects.inline_limit", "must be at most 1MiB");
+        }
         if self.objects.timeout.is_zero() {
             problems.add("objects.timeout", "must be more than 0s");
         }
@@ -162,7 +167,7 @@ impl mesh::Config for Config {
 /// Runs the result service until `node.shutdown` begins and the last call has been answered.
 pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
     let store = Store::open(&config.database).await.context("open the result store")?;
-    let ObjectStore { url, fsync, timeout, orphan_grace } = &config.objects;
+    let ObjectStore { url, fsync, inline_limit, timeout, orphan_grace } = &config.objects;
     let objects = Objects::open(url, *fsync, *timeout)?;
 
     let janitor = janitor::Janitor::new(store.clone(), objects.clone(), config.janitor);
@@ -170,7 +175,7 @@ pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
     let (report, ready) = watch::channel(Ok(()));
     let readiness = mesh::spawn("result.readiness", watch_database(store.db().clone(), report));
     let memory = config.limits.upload_memory.as_u64();
-    let archive = Archive::new(store.clone(), objects, *orphan_grace, memory);
+    let archive = Archive::new(store.clone(), objects, *orphan_grace, inline_limit.as_u64(), memory);
     let size = config.server.max_message_bytes();
     let service = ResultServiceServer::new(Handler { archive, limits: config.limits })
         .max_decoding_message_size(size)
@@ -207,13 +212,14 @@ mod tests {
 
     #[test]
     fn contradictions_are_all_told() {
-        let overlay = "[server]\nmax_message_size = \"16MiB\"\n[objects]\nurl = \"s3://x\"\norphan_grace = \"1m\"\n\
+        let overlay = "[server]\nmax_message_size = \"16MiB\"\n[objects]\nurl = \"s3://x\"\norphan_grace = \"1m\"\ninline_limit = \"2MiB\"\n\
                        [limits]\nupload_memory = \"1MiB\"\n[janitor]\nbatch = 0\n";
-        let wrong = mesh::config::with::<Config>(overlay.parse().expect("TOML")).expect_err("five problems");
+        let wrong = mesh::config::with::<Config>(overlay.parse().expect("TOML")).expect_err("six problems");
         for key in [
             "limits.max_document",
             "objects.url",
             "objects.orphan_grace",
+            "objects.inline_limit",
             "limits.upload_memory",
             "janitor.batch",
         ] {

@@ -4,6 +4,7 @@
 //! bytes than it had when it was stored.
 
 use std::{
+    cell::RefCell,
     future::Future,
     io,
     path::{Path as FilePath, PathBuf},
@@ -16,7 +17,9 @@ use async_compression::tokio::bufread::ZstdDecoder;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{ObjectStore, ObjectStoreExt, local::LocalFileSystem, path::Path};
+use tokio::io::AsyncBufRead;
 use tokio_util::io::{ReaderStream, StreamReader};
+use zstd::bulk::Compressor;
 
 use crate::error::Error;
 
@@ -33,7 +36,8 @@ pub(crate) struct Objects {
     inner: Arc<dyn ObjectStore>,
     /// The folder that it is on this machine.
     root: PathBuf,
-    timeout: Duration,
+    /// Of one operation.
+    pub(crate) timeout: Duration,
 }
 
 impl Objects {
@@ -92,27 +96,7 @@ impl Objects {
             Err(error) => return Err(error),
         };
         let reader = StreamReader::new(object.into_stream().map_err(io::Error::other));
-        let pieces = if packed {
-            ReaderStream::with_capacity(ZstdDecoder::new(reader), PIECE).boxed()
-        } else {
-            ReaderStream::with_capacity(reader, PIECE).boxed()
-        };
-        let timeout = self.timeout;
-        let pieces = futures::stream::unfold(pieces, move |mut pieces| async move {
-            let piece = match tokio::time::timeout(timeout, pieces.next()).await {
-                Ok(None) => return None,
-                Ok(Some(piece)) => piece.map_err(broken),
-                Err(_) => Err(Error::ObjectsSlow),
-            };
-            Some((piece, pieces))
-        });
-        // An error is the end: what follows a broken piece would be taken for the rest.
-        let pieces = pieces.scan(false, |broken, piece| {
-            let over = *broken;
-            *broken = piece.is_err();
-            futures::future::ready((!over).then_some(piece))
-        });
-        Ok(Some(pieces.boxed()))
+        Ok(Some(pieces(reader, packed, self.timeout)))
     }
 
     /// Deletes a folder with all its objects. A folder that is not there is deleted already.
@@ -148,6 +132,34 @@ impl Objects {
     }
 }
 
+/// What a reader brings, unpacked if it is packed. Each piece has a time limit.
+pub(crate) fn pieces(
+    reader: impl AsyncBufRead + Send + 'static,
+    packed: bool,
+    timeout: Duration,
+) -> BoxStream<'static, Result<Bytes, Error>> {
+    let pieces = if packed {
+        ReaderStream::with_capacity(ZstdDecoder::new(reader), PIECE).boxed()
+    } else {
+        ReaderStream::with_capacity(reader, PIECE).boxed()
+    };
+    let pieces = futures::stream::unfold(pieces, move |mut pieces| async move {
+        let piece = match tokio::time::timeout(timeout, pieces.next()).await {
+            Ok(None) => return None,
+            Ok(Some(piece)) => piece.map_err(broken),
+            Err(_) => Err(Error::ObjectsSlow),
+        };
+        Some((piece, pieces))
+    });
+    // An error is the end: what follows a broken piece would be taken for the rest.
+    let pieces = pieces.scan(false, |broken, piece| {
+        let over = *broken;
+        *broken = piece.is_err();
+        futures::future::ready((!over).then_some(piece))
+    });
+    pieces.boxed()
+}
+
 /// Why a stream broke: the store failed, or what it holds cannot be unpacked.
 fn broken(error: io::Error) -> Error {
     match error.downcast::<object_store::Error>() {
@@ -160,11 +172,25 @@ fn path(folder: &str, name: &str) -> Path {
     Path::from(format!("{folder}/{name}"))
 }
 
+thread_local! {
+    /// What zstd works with is larger than most documents: each thread makes it once.
+    static PACKER: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn pack_small(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    PACKER.with_borrow_mut(|packer| match packer {
+        Some(packer) => packer.compress(bytes),
+        None => packer.insert(Compressor::new(LEVEL)?).compress(bytes),
+    })
+}
+
 /// Packs bytes with zstd.
 pub(crate) async fn pack(bytes: Bytes) -> Result<Bytes, Error> {
-    let large = bytes.len() > SMALL;
-    let work = move || zstd::bulk::compress(&bytes, LEVEL);
-    let packed = if large { off_thread(work).await } else { work() };
+    let packed = if bytes.len() > SMALL {
+        off_thread(move || zstd::bulk::compress(&bytes, LEVEL)).await
+    } else {
+        pack_small(&bytes)
+    };
     packed.map(Bytes::from).map_err(|error| Error::Lost(error.to_string()))
 }
 

@@ -1,11 +1,13 @@
 //! The only file that knows SQL exists. The tenant comes first; only the janitor's methods concern all tenants.
 //!
+//! A page has a folder in the object store, or rows in `part`, never both.
 //! Invariant: every folder in the object store is named by a row, of `document` or of `garbage`, from before its first
 //! byte is written until after its last is deleted. So no crash leaves bytes that nobody will ever delete.
 
 mod migration;
 mod row;
 
+use bytes::Bytes;
 use domain::{JobId, PageId, TenantId};
 use sea_orm::{
     ActiveValue::Set, DatabaseTransaction, EntityTrait, QueryOrder, QuerySelect, TryInsertResult,
@@ -14,9 +16,9 @@ use sea_orm::{
 use store::Db;
 use time::OffsetDateTime;
 
-use self::row::{document, garbage, latest};
+use self::row::{document, garbage, latest, part};
 use crate::{
-    document::{CacheKey, Kept, PageKey, Record},
+    document::{CacheKey, Kept, PageKey, Part, Record},
     error::Error,
 };
 
@@ -88,11 +90,21 @@ impl Store {
             .await
     }
 
-    /// Makes `record` what readers see, unless a later dispatch is kept, or the same one. Its folder must be reserved
-    /// beyond `now`. A folder that is not needed any more is due at once.
-    pub(crate) async fn keep(&self, record: &Record, now: OffsetDateTime) -> Result<Kept, Error> {
-        let record = record.clone();
-        self.db.write(async move |txn: &DatabaseTransaction| keep(txn, &record, now).await).await
+    /// Makes `record` what readers see, unless a later dispatch is kept, or the same one. It has either `parts`, or a folder that
+    /// must be reserved beyond `now`. A folder that is not needed any more is due at once.
+    pub(crate) async fn keep(
+        &self,
+        record: &Record,
+        parts: &[Part],
+        now: OffsetDateTime,
+    ) -> Result<Kept, Error> {
+        self.db.write(async |txn: &DatabaseTransaction| keep(txn, record, parts, now).await).await
+    }
+
+    /// A part of a record without a folder. None: the record was replaced, or its time ended.
+    pub(crate) async fn part(&self, record: &Record, name: &str) -> Result<Option<Bytes>, Error> {
+        let part = row::part_of(record.key, name).filter(part::Column::DispatchSeq.eq(record.dispatch_seq));
+        Ok(part.one(self.db.read()).await?.map(|part| part.packed.into()))
     }
 
     /// Hides up to `limit` documents whose time is over, and makes their folders due. Returns how many.
@@ -108,7 +120,8 @@ impl Store {
                     .await?;
                 let count = rows.len() as u64;
                 for row in rows {
-                    throw_away(txn, row.folder.clone(), now).await?;
+                    throw_away(txn, &row.folder, now).await?;
+                    row::parts_of(&row).exec(txn).await?;
                     row.delete(txn).await?;
                 }
                 forget_latest(txn, now, limit).await?;
@@ -162,19 +175,20 @@ impl Store {
     }
 }
 
-async fn keep(txn: &DatabaseTransaction, record: &Record, now: OffsetDateTime) -> Result<Kept, Error> {
-    let reserved = garbage::Entity::delete_many()
-        .filter(garbage::Column::Folder.eq(record.folder.as_str()))
-        .filter(garbage::Column::DueTime.gt(now))
-        .exec(txn)
-        .await?;
-    if reserved.rows_affected != 1 {
-        return Err(Error::Overdue);
+async fn keep(
+    txn: &DatabaseTransaction,
+    record: &Record,
+    parts: &[Part],
+    now: OffsetDateTime,
+) -> Result<Kept, Error> {
+    if parts.is_empty() {
+        claim(txn, record, now).await?;
     }
     let row = document::ActiveModel::from(record);
     let first =
         document::Entity::insert(row.clone()).on_conflict_do_nothing().exec_without_returning(txn).await?;
     if matches!(first, TryInsertResult::Inserted(1..)) {
+        put_parts(txn, record, parts).await?;
         remember(txn, record).await?;
         return Ok(Kept::Stored);
     }
@@ -183,13 +197,41 @@ async fn keep(txn: &DatabaseTransaction, record: &Record, now: OffsetDateTime) -
     let kept = Kept::beside(existing.dispatch_seq, record.dispatch_seq);
     match kept {
         Kept::Stored => {
-            throw_away(txn, existing.folder, now).await?;
+            throw_away(txn, &existing.folder, now).await?;
+            row::parts_of(&existing).exec(txn).await?;
             row.update(txn).await?;
+            put_parts(txn, record, parts).await?;
             remember(txn, record).await?;
         }
-        Kept::Duplicate | Kept::Outdated => throw_away(txn, record.folder.clone(), now).await?,
+        Kept::Duplicate | Kept::Outdated => throw_away(txn, &record.folder, now).await?,
     }
     Ok(kept)
+}
+
+/// Takes the reserved folder of a record out of the garbage.
+async fn claim(txn: &DatabaseTransaction, record: &Record, now: OffsetDateTime) -> Result<(), Error> {
+    let reserved = garbage::Entity::delete_many()
+        .filter(garbage::Column::Folder.eq(record.folder.as_str()))
+        .filter(garbage::Column::DueTime.gt(now))
+        .exec(txn)
+        .await?;
+    if reserved.rows_affected == 1 { Ok(()) } else { Err(Error::Overdue) }
+}
+
+async fn put_parts(txn: &DatabaseTransaction, record: &Record, parts: &[Part]) -> Result<(), Error> {
+    if parts.is_empty() {
+        return Ok(());
+    }
+    let rows = parts.iter().map(|(name, packed)| part::ActiveModel {
+        tenant: Set(record.key.tenant.0),
+        job: Set(record.key.job.0),
+        page: Set(record.key.page.0),
+        name: Set((*name).to_owned()),
+        dispatch_seq: Set(record.dispatch_seq),
+        packed: Set(packed.to_vec()),
+    });
+    part::Entity::insert_many(rows).exec_without_returning(txn).await?;
+    Ok(())
 }
 
 /// Makes a page the one that is found under its cache key, if it has one.
@@ -223,8 +265,12 @@ async fn forget_latest(txn: &DatabaseTransaction, now: OffsetDateTime, limit: u6
     Ok(())
 }
 
-async fn throw_away(txn: &DatabaseTransaction, folder: String, due: OffsetDateTime) -> Result<(), Error> {
-    let row = garbage::ActiveModel { folder: Set(folder), due_time: Set(due) };
+/// Makes a folder due; without one there is nothing to throw away.
+async fn throw_away(txn: &DatabaseTransaction, folder: &str, due: OffsetDateTime) -> Result<(), Error> {
+    if folder.is_empty() {
+        return Ok(());
+    }
+    let row = garbage::ActiveModel { folder: Set(folder.to_owned()), due_time: Set(due) };
     garbage::Entity::insert(row).exec_without_returning(txn).await?;
     Ok(())
 }

@@ -11,7 +11,7 @@ pub(crate) struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(First), Box::new(Second)]
+        vec![Box::new(First), Box::new(Second), Box::new(Third)]
     }
 }
 
@@ -45,6 +45,17 @@ enum Latest {
     Job,
     Page,
     ExpireTime,
+}
+
+#[derive(DeriveIden)]
+enum Part {
+    Table,
+    Tenant,
+    Job,
+    Page,
+    Name,
+    DispatchSeq,
+    Packed,
 }
 
 struct First;
@@ -83,6 +94,36 @@ impl MigrationTrait for Second {
             Index::create().name("latest_by_expiry").table(Latest::Table).col(Latest::ExpireTime).take();
         schema.create_index(by_expiry).await
     }
+}
+
+struct Third;
+
+impl MigrationName for Third {
+    fn name(&self) -> &'static str {
+        "m0003_part"
+    }
+}
+
+#[async_trait::async_trait]
+#[expect(elided_lifetimes_in_paths, reason = "the trait's own signature is written so")]
+impl MigrationTrait for Third {
+    async fn up(&self, schema: &SchemaManager) -> Result<(), DbErr> {
+        schema.create_table(part()).await
+    }
+}
+
+/// A table of its own: lists of documents do not read over their bytes.
+fn part() -> TableCreateStatement {
+    Table::create()
+        .table(Part::Table)
+        .col(ColumnDef::new(Part::Tenant).uuid().not_null())
+        .col(ColumnDef::new(Part::Job).uuid().not_null())
+        .col(ColumnDef::new(Part::Page).uuid().not_null())
+        .col(ColumnDef::new(Part::Name).text().not_null())
+        .col(ColumnDef::new(Part::DispatchSeq).big_integer().not_null())
+        .col(ColumnDef::new(Part::Packed).binary().not_null())
+        .primary_key(Index::create().col(Part::Tenant).col(Part::Job).col(Part::Page).col(Part::Name))
+        .take()
 }
 
 fn latest() -> TableCreateStatement {

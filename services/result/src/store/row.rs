@@ -1,7 +1,7 @@
 //! The tables as sea-orm sees them, and the way between rows and the noun.
 
 use domain::{JobId, PageId, TenantId, Verdict};
-use sea_orm::{ActiveValue::Set, DbErr, entity::prelude::*};
+use sea_orm::{ActiveValue::Set, DbErr, DeleteMany, entity::prelude::*};
 use serde::{Deserialize, Serialize};
 
 use crate::document::{Artifact, Kind, PageKey, Record};
@@ -27,6 +27,32 @@ pub(super) mod document {
         pub(crate) artifacts: Json,
         pub(crate) store_time: TimeDateTimeWithTimeZone,
         pub(crate) expire_time: TimeDateTimeWithTimeZone,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub(crate) enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+pub(super) mod part {
+    //! Documents and artifacts that are too small for the object store, by the names of their objects.
+
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "part")]
+    pub(crate) struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) tenant: Uuid,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) job: Uuid,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) page: Uuid,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) name: String,
+        pub(crate) dispatch_seq: i64,
+        pub(crate) packed: Vec<u8>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -95,6 +121,19 @@ pub(super) fn of_job(tenant: TenantId, job: JobId) -> Select<document::Entity> {
 /// The document of a page.
 pub(super) fn of_page(key: PageKey) -> Select<document::Entity> {
     of_job(key.tenant, key.job).filter(document::Column::Page.eq(key.page.0))
+}
+
+/// One part of a page.
+pub(super) fn part_of(key: PageKey, name: &str) -> Select<part::Entity> {
+    part::Entity::find_by_id((key.tenant.0, key.job.0, key.page.0, name.to_owned()))
+}
+
+/// Deletes the parts of a page.
+pub(super) fn parts_of(row: &document::Model) -> DeleteMany<part::Entity> {
+    part::Entity::delete_many()
+        .filter(part::Column::Tenant.eq(row.tenant))
+        .filter(part::Column::Job.eq(row.job))
+        .filter(part::Column::Page.eq(row.page))
 }
 
 impl From<&Record> for document::ActiveModel {

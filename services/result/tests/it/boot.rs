@@ -48,6 +48,8 @@ impl World {
         config.server.listen = "127.0.0.1:0".to_owned();
         config.database = database;
         config.objects.url = format!("file://{}", folder.path().join("objects").display());
+        // Small documents, too, are files, which the tests count; tests/it/inline.rs looks at the others.
+        config.objects.inline_limit = bytesize::ByteSize(0);
         config.janitor.interval = Duration::from_millis(100);
         Self { config, folder, ca: Ca::generate().expect("an authority") }
     }

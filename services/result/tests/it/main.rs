@@ -3,6 +3,7 @@
 mod boot;
 mod diff;
 mod expire;
+mod inline;
 mod read;
 mod recall;
 mod store_page;

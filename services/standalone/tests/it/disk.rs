@@ -46,7 +46,8 @@ async fn row_31_the_ledger_has_no_room() {
 #[tokio::test(flavor = "multi_thread")]
 async fn row_70_documents_have_no_room() {
     let Some(disk) = SmallDisk::mount(4) else { return };
-    let objects = format!("[objects]\nurl = \"{}\"\n", disk.path().join("documents").display());
+    let objects =
+        format!("[objects]\ninline_limit = \"0B\"\nurl = \"{}\"\n", disk.path().join("documents").display());
     let mesh = Mesh::builder()
         .set(Service::Result, &objects)
         .set(Service::Crawler, "[page]\nstore_timeout = \"1s\"\n")
