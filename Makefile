@@ -57,19 +57,19 @@ mesh: ## Starts the six services as six processes, and runs a job over them
 bench: ## Measures speed, delay and size against references in the same run
 	@tools/install run
 	$(CARGO) build --release --locked --bins
-	$(CARGO) run --release --locked -p loadtest -- bench
+	target/release/loadtest bench
 
 .PHONY: load
 load: ## Crawls a site of 100 000 pages, and measures what it adds to each service
 	@tools/install run
 	$(CARGO) build --release --locked --bins
-	$(CARGO) run --release --locked -p loadtest -- load
+	target/release/loadtest load
 
 .PHONY: soak
 soak: ## Renders 2 000 pages, hostile ones among them, and measures what they leave behind
 	@tools/install run
 	$(CARGO) build --release --locked --bins
-	$(CARGO) run --release --locked -p loadtest -- soak
+	target/release/loadtest soak
 
 .PHONY: fmt
 fmt: ## Formats

@@ -10,7 +10,7 @@ use domain::{Lane, TenantId};
 use mesh::Shutdown;
 use queue::Bus;
 use serde::Deserialize;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info, warn};
 
 use crate::{
@@ -35,6 +35,8 @@ const REPEAT: Duration = Duration::from_secs(100);
 
 /// How often hosts are put in order.
 const TIDY: Duration = Duration::from_secs(5);
+/// How often back-offs, deadlines and paused jobs are looked at while one round follows the other.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// `[dispatch]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -46,6 +48,9 @@ pub struct Dispatch {
     pub tenants_per_round: usize,
     /// The share of `queue_depth` that one tenant alone may not fill.
     pub reserved_share: f64,
+    /// From the start of one round to that of the next, at least.
+    #[serde(with = "humantime_serde")]
+    pub min_interval: Duration,
 }
 
 /// The loop and what it remembers.
@@ -62,18 +67,36 @@ pub(crate) struct Dispatcher {
     unsure: Vec<(Dispatched, Instant)>,
     /// When hosts were put in order last.
     tidied: Option<Instant>,
+    /// When back-offs, deadlines and paused jobs were looked at last.
+    looked: Option<Instant>,
 }
 
 impl Dispatcher {
     pub(crate) fn new(store: Store, bus: Bus, hub: Hub, config: Dispatch) -> Self {
         let served = [None; Lane::ALL.len()];
-        Self { store, bus, hub, config, served, turns: Turns::default(), unsure: Vec::new(), tidied: None }
+        Self {
+            store,
+            bus,
+            hub,
+            config,
+            served,
+            turns: Turns::default(),
+            unsure: Vec::new(),
+            tidied: None,
+            looked: None,
+        }
     }
 
     /// Dispatches until the shutdown begins. A page that was marked before is published still.
     pub(crate) async fn run(mut self, shutdown: Shutdown) {
         let mut ready = self.bus.ready();
+        let mut next = Instant::now();
         while !shutdown.has_begun() {
+            // Whoever wakes us meanwhile shares the round, and its transaction.
+            tokio::select! {
+                () = shutdown.begun() => return,
+                () = sleep_until(next) => next = Instant::now() + self.config.min_interval,
+            }
             if ready.borrow_and_update().is_err() {
                 tokio::select! {
                     () = shutdown.begun() => return,
@@ -109,12 +132,10 @@ impl Dispatcher {
         if !self.repeat().await? {
             return Ok(Some(PAUSE));
         }
-        self.store.promote(mesh::clock::now()).await?;
-        self.end_in_time().await?;
-        while self.store.align().await? {}
-        if self.tidied.is_none_or(|last| last.elapsed() >= TIDY) {
-            self.tidied = Some(Instant::now());
-            self.store.tidy_hosts(mesh::clock::now()).await?;
+        let looks = self.looked.is_none_or(|last| last.elapsed() >= LOOK);
+        if looks {
+            self.looked = Some(Instant::now());
+            self.look().await?;
         }
         let mut waiting = false;
         for &lane in Lane::ALL {
@@ -125,11 +146,32 @@ impl Dispatcher {
                         waiting = true;
                         break;
                     }
+                    Turn::Last => break,
                     Turn::Some => {}
                     Turn::Failed => return Ok(Some(PAUSE)),
                 }
             }
         }
+        if !looks {
+            return Ok(Some(LOOK));
+        }
+        self.next_time(waiting).await
+    }
+
+    /// Lets go what had to wait, and ends what has had its time.
+    async fn look(&mut self) -> Result<(), Error> {
+        self.store.promote(mesh::clock::now()).await?;
+        self.end_in_time().await?;
+        while self.store.align().await? {}
+        if self.tidied.is_none_or(|last| last.elapsed() >= TIDY) {
+            self.tidied = Some(Instant::now());
+            self.store.tidy_hosts(mesh::clock::now()).await?;
+        }
+        Ok(())
+    }
+
+    /// When there is something to do though nobody says so.
+    async fn next_time(&self, waiting: bool) -> Result<Option<Duration>, Error> {
         let now = mesh::clock::now();
         let times = [
             self.store.next_due().await?,
@@ -163,7 +205,7 @@ impl Dispatcher {
             return Ok(Turn::Full);
         }
         let places = Places::new(self.config.queue_depth, self.config.reserved_share);
-        let (picked, waiting) = self.pick(lane, places, taken, &out).await?;
+        let Pick { pages: picked, waiting, all } = self.pick(lane, places, taken, &out).await?;
         if picked.is_empty() {
             return Ok(if waiting { Turn::Full } else { Turn::Empty });
         }
@@ -184,17 +226,21 @@ impl Dispatcher {
             *out += 1;
         }
         let sent = self.send(pages.into_iter().map(|page| (page, now)).collect()).await?;
-        Ok(if sent { Turn::Some } else { Turn::Failed })
+        Ok(match (sent, all) {
+            (false, _) => Turn::Failed,
+            (true, true) => Turn::Last,
+            (true, false) => Turn::Some,
+        })
     }
 
-    /// The next pages of a lane, and whether any wait: of each tenant with a share first those that waited for hosts.
+    /// The next pages of a lane: of each tenant with a share first those that waited for hosts.
     async fn pick(
         &mut self,
         lane: Lane,
         places: Places,
         taken: usize,
         out: &HashMap<TenantId, usize>,
-    ) -> Result<(Vec<Picked>, bool), Error> {
+    ) -> Result<Pick, Error> {
         let free = self.config.queue_depth - taken;
         let mut due = self.due(lane, free.max(HOSTS)).await?;
         let mut tenants = self.tenants(lane).await?;
@@ -206,21 +252,25 @@ impl Dispatcher {
         let have: Vec<usize> =
             tenants.iter().map(|tenant| out.get(tenant).copied().unwrap_or_default()).collect();
         let mut picked = Vec::with_capacity(free);
+        let mut all = tenants.len() < self.config.tenants_per_round;
         for (tenant, share) in tenants.iter().zip(places.shares(taken, &have)) {
             if share == 0 {
+                all = false;
                 continue;
             }
             let before = picked.len();
             picked.extend(due.extract_if(.., |page| page.tenant == *tenant).take(share));
             let room = share - (picked.len() - before);
-            picked.extend(self.store.pick(lane, *tenant, room, &mut self.turns).await?);
+            let found = self.store.pick(lane, *tenant, room, &mut self.turns).await?;
+            all &= found.len() < room;
+            picked.extend(found);
             self.served[lane as usize] = Some(*tenant);
         }
         if !due.is_empty() {
             let until = mesh::clock::now() + DEFER;
             self.store.defer(&due, until).await?;
         }
-        Ok((picked, !tenants.is_empty()))
+        Ok(Pick { pages: picked, waiting: !tenants.is_empty(), all })
     }
 
     /// Pages that waited for hosts whose time has come, one of each host. Those of hosts without delay go back to the
@@ -291,6 +341,15 @@ impl Dispatcher {
     }
 }
 
+/// What was found for a turn.
+struct Pick {
+    pages: Vec<Picked>,
+    /// Whether any page waits, be it among these or not.
+    waiting: bool,
+    /// Whether these are all that wait in the frontier.
+    all: bool,
+}
+
 /// What one turn of a lane came to.
 enum Turn {
     /// Nothing waits.
@@ -299,6 +358,8 @@ enum Turn {
     Full,
     /// Pages were dispatched; there may be more.
     Some,
+    /// Pages were dispatched, and there are no more.
+    Last,
     /// The queue did not take them.
     Failed,
 }

@@ -211,6 +211,15 @@ impl mesh::Config for Config {
         range("janitor.batch", usize::try_from(self.janitor.batch).unwrap_or(usize::MAX), 1, 10_000);
         range("retry.max_infra_faults", usize::try_from(self.retry.max_infra_faults).unwrap_or(0), 1, 1000);
         range("retry.max_crashes", usize::try_from(self.retry.max_crashes).unwrap_or(0), 1, 100);
+        let intervals = [
+            ("dispatch.min_interval", self.dispatch.min_interval),
+            ("settle.min_interval", self.settle.min_interval),
+        ];
+        for (key, interval) in intervals {
+            if interval > Duration::from_secs(1) {
+                problems.add(key, "must be at most 1s");
+            }
+        }
         let periods =
             [("reconcile.interval", self.reconcile.interval), ("janitor.interval", self.janitor.interval)];
         for (key, period) in periods {

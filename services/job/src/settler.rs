@@ -16,7 +16,7 @@ use mesh::Shutdown;
 use queue::{Bus, Delivery, Fence, Outcomes};
 use rand::RngExt;
 use serde::Deserialize;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{Span, debug, error, field, info, info_span, warn};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
@@ -46,6 +46,9 @@ pub struct Settle {
     /// At most one `job.progress` per job in this time.
     #[serde(with = "humantime_serde")]
     pub progress_interval: Duration,
+    /// From the start of one transaction to that of the next, at least.
+    #[serde(with = "humantime_serde")]
+    pub min_interval: Duration,
 }
 
 /// The loop.
@@ -77,7 +80,13 @@ impl Settler {
 
     async fn settle(&self, outcomes: &mut Outcomes, shutdown: &Shutdown) {
         let mut pause = PAUSE.0;
+        let mut next = Instant::now();
         loop {
+            // What comes meanwhile shares a transaction.
+            tokio::select! {
+                () = shutdown.begun() => return,
+                () = sleep_until(next) => {}
+            }
             let pulled = tokio::select! {
                 biased;
                 () = shutdown.begun() => return,
@@ -86,6 +95,7 @@ impl Settler {
             match pulled {
                 Ok(deliveries) => {
                     pause = PAUSE.0;
+                    next = Instant::now() + self.config.min_interval;
                     let more = deliveries.last().is_some_and(|delivery| delivery.pending > 0);
                     let settled = self.take(deliveries, shutdown).await;
                     self.caught_up.store(settled && !more, Ordering::Relaxed);
