@@ -18,6 +18,7 @@ use crate::{
     fair::Places,
     hub::Hub,
     metrics::{self, Rescue},
+    pace,
     publisher::publish,
     store::{Dispatched, Due, Held, Picked, Store, Turns},
 };
@@ -95,7 +96,7 @@ impl Dispatcher {
             // Whoever wakes us meanwhile shares the round, and its transaction.
             tokio::select! {
                 () = shutdown.begun() => return,
-                () = sleep_until(next) => next = Instant::now() + self.config.min_interval,
+                () = sleep_until(next) => next = pace::next(next, self.config.min_interval),
             }
             if ready.borrow_and_update().is_err() {
                 tokio::select! {
@@ -104,6 +105,7 @@ impl Dispatcher {
                 }
                 continue;
             }
+            self.hub.set_hungry(true);
             let idle = match self.round().await {
                 Ok(idle) => idle,
                 Err(error) => {
@@ -152,6 +154,7 @@ impl Dispatcher {
                 }
             }
         }
+        self.hub.set_hungry(waiting);
         if !looks {
             return Ok(Some(LOOK));
         }

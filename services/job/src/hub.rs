@@ -4,7 +4,10 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use domain::JobId;
@@ -23,6 +26,7 @@ struct Inner {
     waiting: Mutex<HashMap<JobId, watch::Sender<()>>>,
     changed: Mutex<HashSet<JobId>>,
     work: Notify,
+    hungry: AtomicBool,
     schedules: Notify,
 }
 
@@ -63,9 +67,21 @@ impl Hub {
         taken
     }
 
-    /// Says that pages wait or that the queue has room.
+    /// Says that pages wait.
     pub(crate) fn work(&self) {
         self.0.work.notify_one();
+    }
+
+    /// Says that the queue has room: of interest if pages may wait for it.
+    pub(crate) fn room(&self) {
+        if self.0.hungry.load(Ordering::SeqCst) {
+            self.0.work.notify_one();
+        }
+    }
+
+    /// Whether pages may wait for room in the queue. True while somebody looks: what changes meanwhile may not be seen.
+    pub(crate) fn set_hungry(&self, hungry: bool) {
+        self.0.hungry.store(hungry, Ordering::SeqCst);
     }
 
     /// Says that a schedule was changed.
@@ -108,6 +124,20 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+
+    #[tokio::test]
+    async fn room_wakes_whoever_waits_for_it() {
+        let hub = Hub::default();
+        let woken = async || timeout(Duration::from_millis(10), hub.has_work()).await.is_ok();
+        hub.room();
+        assert!(!woken().await, "nobody waits for room");
+        hub.set_hungry(true);
+        hub.room();
+        assert!(woken().await);
+        hub.set_hungry(false);
+        hub.work();
+        assert!(woken().await, "new pages are told in any case");
+    }
 
     #[tokio::test]
     async fn a_change_wakes_all_who_wait_and_nothing_is_left_behind() {

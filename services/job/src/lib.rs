@@ -16,6 +16,7 @@ mod hub;
 mod janitor;
 mod job;
 mod metrics;
+mod pace;
 mod page;
 mod publisher;
 mod reconciler;

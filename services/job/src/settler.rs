@@ -25,6 +25,7 @@ use crate::{
     error::Error,
     hub::Hub,
     metrics::{self, Drop},
+    pace,
     page::{Outcome, Retry},
     store::{SettleRules, Settled, Store},
     wire,
@@ -95,7 +96,7 @@ impl Settler {
             match pulled {
                 Ok(deliveries) => {
                     pause = PAUSE.0;
-                    next = Instant::now() + self.config.min_interval;
+                    next = pace::next(next, self.config.min_interval);
                     let more = deliveries.last().is_some_and(|delivery| delivery.pending > 0);
                     let settled = self.take(deliveries, shutdown).await;
                     self.caught_up.store(settled && !more, Ordering::Relaxed);
@@ -208,7 +209,11 @@ impl Settler {
             }
             self.hub.changed(changed.job);
         }
-        self.hub.work();
+        if settled.more {
+            self.hub.work();
+        } else {
+            self.hub.room();
+        }
         if settled.notify {
             self.bus.notify("event", Bytes::new()).await;
         }

@@ -37,6 +37,8 @@ pub(crate) struct Settled {
     pub(crate) changed: Vec<Changed>,
     /// Whether the webhook service has something to read.
     pub(crate) notify: bool,
+    /// Whether pages of these jobs, or for these hosts, wait to be dispatched.
+    pub(crate) more: bool,
 }
 
 /// What outcomes are settled by.
@@ -150,11 +152,12 @@ async fn settle(
             change: None,
         });
     }
-    learn(txn, &moves, paces, now).await?;
+    let parked = learn(txn, &moves, paces, now).await?;
     book(txn, &mut jobs, &mut moves, rules, now).await?;
     let of = |number: usize| (moves[number].lane, moves[number].next.verdict());
     let verdicts = numbers.into_iter().map(|number| number.map(of)).collect();
-    let mut settled = Settled { verdicts, ..Settled::default() };
+    let more = parked || jobs.values().any(|(job, touched)| *touched && job.counts.pending > 0);
+    let mut settled = Settled { verdicts, more, ..Settled::default() };
     let changed = jobs.into_values().filter_map(|(job, touched)| touched.then_some(job)).collect();
     advance(txn, changed, rules.progress_interval, now, &mut settled).await?;
     Ok(settled)
@@ -249,13 +252,13 @@ async fn running(
     Ok(pages)
 }
 
-/// Tells the hosts what their pages have shown.
+/// Tells the hosts what their pages have shown. Returns whether pages wait for any of them.
 async fn learn(
     txn: &DatabaseTransaction,
     moves: &[Move<'_>],
     paces: &Paces,
     now: OffsetDateTime,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let mut hosts = hosts::lock(txn, moves.iter().map(|page| page.host.as_str()), now).await?;
     let mut changed = BTreeSet::new();
     for page in moves {
@@ -266,7 +269,8 @@ async fn learn(
         }
     }
     let changed: Vec<_> = changed.into_iter().filter_map(|key| hosts.get(key)).collect();
-    hosts::save(txn, &changed, now).await
+    hosts::save(txn, &changed, now).await?;
+    Ok(hosts.values().any(|host| host.parked))
 }
 
 async fn save_pages(txn: &DatabaseTransaction, moves: &[Move<'_>], now: OffsetDateTime) -> Result<(), Error> {
