@@ -75,6 +75,9 @@ impl ProxyServer {
             return Err(ProxyError::Credentials);
         }
         let authority = rest.strip_suffix('/').unwrap_or(rest);
+        if authority.contains(['/', '?', '#']) {
+            return Err(ProxyError::Invalid);
+        }
         let (_, port) = authority.rsplit_once(':').ok_or(ProxyError::Port)?;
         let port = port.parse().map_err(|_| ProxyError::Port)?;
         let url = PageUrl::parse(&format!("http://{authority}/")).map_err(|error| match error {
@@ -82,10 +85,6 @@ impl ProxyServer {
             UrlError::Credentials => ProxyError::Credentials,
             _ => ProxyError::Invalid,
         })?;
-        let bare = url.as_url().path() == "/" && url.as_url().query().is_none();
-        if !bare || url.as_url().fragment().is_some() {
-            return Err(ProxyError::Invalid);
-        }
         Ok(Self { kind, url, port })
     }
 
