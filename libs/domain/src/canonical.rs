@@ -123,7 +123,8 @@ fn decoded(text: &str) -> Cow<'_, str> {
     while let Some(at) = rest.find('%') {
         plain.push_str(&rest[..at]);
         rest = &rest[at..];
-        let code = rest.get(1..3).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let hex = rest.get(1..3).filter(|hex| hex.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        let code = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
         match code {
             Some(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
                 plain.push(char::from(byte));
@@ -133,8 +134,9 @@ fn decoded(text: &str) -> Cow<'_, str> {
                 plain.push_str(&format!("%{byte:02X}"));
                 rest = &rest[3..];
             }
+            // A sign that stands for itself: with what follows, once decoded, it could be read as a code.
             None => {
-                plain.push('%');
+                plain.push_str("%25");
                 rest = &rest[1..];
             }
         }
@@ -170,6 +172,8 @@ mod tests {
             ("https://example.com/%7Eme/%c3%a4", "https://example.com/~me/ä"),
             ("https://example.com/a;jsessionid=0A1B?x=1", "https://example.com/a?x=1"),
             ("https://example.com/a?", "https://example.com/a"),
+            ("https://example.com/%%30a", "https://example.com/%250a"),
+            ("https://example.com/100%", "https://example.com/100%25"),
         ] {
             assert_eq!(url(a).normal_key(), url(b).normal_key(), "{a} {b}");
         }
@@ -180,6 +184,8 @@ mod tests {
             ("https://example.com/a%2Fb", "https://example.com/a/b"),
             ("https://www.example.com/", "https://example.com/"),
             ("https://example.com/?ref=a", "https://example.com/"),
+            ("https://example.com/%%30a", "https://example.com/%0a"),
+            ("https://example.com/%+1", "https://example.com/%01"),
         ] {
             assert_ne!(url(a).normal_key(), url(b).normal_key(), "{a} {b}");
         }
