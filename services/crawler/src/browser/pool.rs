@@ -47,6 +47,8 @@ struct Inner {
     current: Mutex<Current>,
     state: watch::Sender<Result<String, String>>,
     watches: TaskTracker,
+    /// Held while a browser is started, and taken before `current`: a spare one on its way is here sooner than another.
+    starting: Mutex<()>,
     /// There was a first page.
     used: CancellationToken,
     /// The spare browser has become the one that takes pages.
@@ -107,6 +109,7 @@ impl Pool {
             current: Mutex::default(),
             state,
             watches: TaskTracker::new(),
+            starting: Mutex::default(),
             used: CancellationToken::new(),
             taken: Notify::new(),
             closed: CancellationToken::new(),
@@ -178,8 +181,13 @@ impl Pool {
         }
     }
 
-    /// Starts a spare browser. Nobody waits for it: pages go to the other one meanwhile.
+    /// The spare browser, started if there is none. Pages go to the other one meanwhile.
     async fn add_spare(&self) -> Option<Arc<Browser>> {
+        let _turn = self.0.starting.lock().await;
+        let spare = self.0.current.lock().await.spare.clone();
+        if let Some(spare) = spare.filter(|spare| spare.spent().is_none()) {
+            return Some(spare);
+        }
         let started = self.launch().await.inspect_err(|why| {
             tracing::warn!(problem = why.as_str(), "a spare browser cannot be started");
         });
@@ -189,7 +197,9 @@ impl Pool {
             browser.kill();
             return None;
         }
-        current.spare = Some(browser.clone());
+        if let Some(before) = current.spare.replace(browser.clone()) {
+            before.kill();
+        }
         Some(browser)
     }
 
@@ -222,22 +232,13 @@ impl Pool {
 
     /// The browser that takes pages; the spare or a new one if the one before is spent.
     pub(super) async fn browser(&self) -> Result<Arc<Browser>, &'static str> {
+        if let Some(browser) = self.ready(&mut *self.0.current.lock().await)? {
+            return Ok(browser);
+        }
+        let _turn = self.0.starting.lock().await;
         let mut current = self.0.current.lock().await;
-        if self.0.closed.is_cancelled() {
-            return Err("the crawler shuts down");
-        }
-        if let Some(browser) = &current.browser {
-            let Some(why) = browser.spent() else { return Ok(browser.clone()) };
-            metrics::recycled(why);
-            browser.retire();
-            current.browser = None;
-        }
-        if let Some(spare) = current.spare.take() {
-            self.0.taken.notify_one();
-            if spare.spent().is_none() {
-                return Ok(self.take_on(&mut current, spare));
-            }
-            spare.kill();
+        if let Some(browser) = self.ready(&mut current)? {
+            return Ok(browser);
         }
         if current.wait_until.is_some_and(|until| until > Instant::now()) {
             return Err("Chromium cannot be started");
@@ -252,6 +253,26 @@ impl Pool {
                 Err("Chromium cannot be started")
             }
         }
+    }
+
+    /// The browser that takes pages, if one may; the spare one if the one before is spent.
+    fn ready(&self, current: &mut Current) -> Result<Option<Arc<Browser>>, &'static str> {
+        if self.0.closed.is_cancelled() {
+            return Err("the crawler shuts down");
+        }
+        if let Some(browser) = &current.browser {
+            let Some(why) = browser.spent() else { return Ok(Some(browser.clone())) };
+            metrics::recycled(why);
+            browser.retire();
+            current.browser = None;
+        }
+        let Some(spare) = current.spare.take() else { return Ok(None) };
+        self.0.taken.notify_one();
+        if spare.spent().is_none() {
+            return Ok(Some(self.take_on(current, spare)));
+        }
+        spare.kill();
+        Ok(None)
     }
 
     /// Makes it the browser that takes pages.

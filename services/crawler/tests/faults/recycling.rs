@@ -43,7 +43,8 @@ async fn row_43_five_hundred_recycles_leave_no_zombie_and_no_profile() {
             bed.publish(Lane::Browser, page).await;
         }
         for page in &pages {
-            assert_eq!(bed.outcome(page).await.kind(), Kind::Final);
+            let outcome = bed.outcome(page).await;
+            assert_eq!(outcome.kind(), Kind::Final, "{outcome:?}");
         }
     }
     assert_eq!(site.hits(), RECYCLES, "each page was asked for once");
