@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::{AddressPolicy, PageUrl, UrlError, address::NotAllowed};
@@ -117,6 +118,17 @@ impl ProxyServer {
     }
 }
 
+/// Takes a proxy as people write it, `scheme://user:password@host:port`, apart: its address, and the user name and password with
+/// their percent-encoding undone. Nothing is checked.
+#[must_use]
+pub fn split(text: &str) -> (String, Option<(String, String)>) {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+    let Some((user, host)) = rest.rsplit_once('@') else { return (format!("{scheme}://{rest}"), None) };
+    let (username, password) = user.split_once(':').unwrap_or((user, ""));
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    (format!("{scheme}://{host}"), Some((decoded(username), decoded(password))))
+}
+
 impl fmt::Display for ProxyServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = match self.kind {
@@ -155,6 +167,20 @@ mod tests {
         ] {
             let read = ProxyServer::parse(text).map(|server| server.to_string());
             assert_eq!(read.as_deref().map_err(|error| *error), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn who_asks_is_told_from_where() {
+        let some = |username: &str, password: &str| Some((username.to_owned(), password.to_owned()));
+        for (text, address, who) in [
+            ("http://p.example:3128", "http://p.example:3128", None),
+            ("p.example:3128", "http://p.example:3128", None),
+            ("socks5://u:w@p.example:1080", "socks5://p.example:1080", some("u", "w")),
+            ("http://u%40x:a%3Ab@p.example:3128", "http://p.example:3128", some("u@x", "a:b")),
+            ("http://u@p.example:3128", "http://p.example:3128", some("u", "")),
+        ] {
+            assert_eq!(split(text), (address.to_owned(), who), "{text}");
         }
     }
 

@@ -96,6 +96,9 @@ struct CrawlArgs {
     /// Only the main content of a page, not all of it.
     #[arg(long)]
     fit: bool,
+    /// A proxy for everything: `http://user:password@host:port`, or `socks5://…`. In the environment other users do not see it.
+    #[arg(long, value_name = "URL", env = "CRAWLMESH_PROXY", hide_env_values = true)]
+    proxy: Option<String>,
     #[command(flatten)]
     follow: follow::FollowArgs,
     /// A running crawlmesh. Default: starts one for the length of this command.

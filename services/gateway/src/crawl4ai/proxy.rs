@@ -4,7 +4,6 @@
 //! `direct`. What is allowed is for the job service to say.
 
 use api::job::v1::fetch_options::Proxy;
-use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use super::{extraction::Notes, submit::unwrap};
@@ -52,23 +51,19 @@ fn fields(path: &str, object: &Map<String, Value>, notes: &mut Notes<'_>) -> Pro
 /// A proxy as text, in any of Crawl4AI's forms.
 fn written(text: &str) -> Proxy {
     let text = text.trim();
-    let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
     if text.is_empty() {
         return Proxy::default();
     }
-    if let Some((user, host)) = rest.rsplit_once('@') {
-        let (username, password) = user.split_once(':').unwrap_or((user, ""));
-        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-        let server = format!("{scheme}://{host}");
-        return Proxy { server, username: decoded(username), password: decoded(password) };
-    }
+    let named = text.contains("://") || text.contains('@');
     if let (false, [host, port, username, password]) =
-        (text.contains("://"), rest.splitn(4, ':').collect::<Vec<_>>().as_slice())
+        (named, text.splitn(4, ':').collect::<Vec<_>>().as_slice())
     {
         let server = format!("http://{host}:{port}");
         return Proxy { server, username: (*username).to_owned(), password: (*password).to_owned() };
     }
-    Proxy { server: format!("{scheme}://{rest}"), ..Proxy::default() }
+    let (server, who) = domain::proxy::split(text);
+    let (username, password) = who.unwrap_or_default();
+    Proxy { server, username, password }
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use std::{
 use anyhow::Context as _;
 use api::{
     job::v1::{
-        CancelJobRequest, CrawlConfig, CreateCrawlJobRequest, Job, WatchJobRequest, crawl_config::Render,
-        job::State,
+        CancelJobRequest, CrawlConfig, CreateCrawlJobRequest, FetchOptions, Job, WatchJobRequest,
+        crawl_config::Render, fetch_options::Proxy, job::State,
     },
     result::v1::{Document, ListDocumentsRequest},
 };
@@ -83,6 +83,7 @@ async fn crawl(args: &CrawlArgs, mut client: Client, signals: &Shutdown) -> anyh
         config: Some(CrawlConfig {
             render: render.into(),
             deep_crawl: args.follow.deep_crawl(args.urls.len())?,
+            fetch: args.proxy.as_deref().map(through),
             ..CrawlConfig::default()
         }),
         ..CreateCrawlJobRequest::default()
@@ -94,6 +95,13 @@ async fn crawl(args: &CrawlArgs, mut client: Client, signals: &Shutdown) -> anyh
     write_documents(args, &mut client, &job.name).await?;
     output::note(&format!("{}: {}", job.name, verdicts(&job.verdicts)));
     Ok(if job.state() == State::Succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Fetches through a proxy.
+fn through(proxy: &str) -> Box<FetchOptions> {
+    let (server, who) = domain::proxy::split(proxy);
+    let (username, password) = who.unwrap_or_default();
+    Box::new(FetchOptions { proxy: Some(Proxy { server, username, password }), ..FetchOptions::default() })
 }
 
 /// Follows a job to its end. `None`: the user interrupted, and the job was cancelled.

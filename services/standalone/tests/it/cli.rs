@@ -11,7 +11,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use testkit::{Rest, Site};
+use testkit::{Relay, Rest, Site};
 
 fn crawlmesh() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_crawlmesh"));
@@ -124,6 +124,24 @@ async fn crawl_starts_a_mesh_of_its_own() {
     let (code, _, stderr) = run([site.url("/missing")].into_iter().chain(allow).collect());
     assert_eq!(code, Some(1), "no page succeeded");
     assert!(stderr.contains("http_error 1"), "{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn crawl_goes_through_a_proxy() {
+    let (site, relay) = (Site::start().await, Relay::locked().await);
+    // Nobody listens at this address; the proxy leads to the site from there.
+    let url = format!("http://127.0.0.77:{}/p/3", site.addr().port());
+    let proxy = relay.server("http").replace("://", "://user:word@");
+    let output = crawlmesh()
+        .args(["crawl", &url, "--allow-target", "127.0.0.0/8"])
+        .env("CRAWLMESH_PROXY", &proxy)
+        .output()
+        .expect("because the binary runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success() && stdout.contains("# Page 3"), "{stdout}\n{stderr}");
+    assert!(relay.asked().len() == 2, "robots.txt and the page: {:?}", relay.asked());
+    assert!(!stderr.contains("word"), "{stderr}");
 }
 
 #[test]
