@@ -166,7 +166,8 @@ impl Pool {
             () = closed.cancelled() => return,
         }
         let mut pause = FIRST_PAUSE;
-        while !closed.is_cancelled() {
+        // A start takes a core for a moment: the page that the last spare one was taken for needs it more.
+        while closed.run_until_cancelled(sleep(pause)).await.is_some() {
             if let Some(spare) = self.add_spare().await {
                 pause = FIRST_PAUSE;
                 tokio::select! {
@@ -175,7 +176,6 @@ impl Pool {
                     () = closed.cancelled() => {}
                 }
             } else {
-                let _ = closed.run_until_cancelled(sleep(pause)).await;
                 pause = (pause * 2).min(LAST_PAUSE);
             }
         }
