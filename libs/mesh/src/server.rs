@@ -20,8 +20,13 @@ use tracing::info;
 
 use crate::{Node, config, policy, spawn, tls};
 
-/// A readiness check: what `/ready` shows under the name. The error says what is missing.
-type Ready = (&'static str, watch::Receiver<Result<(), String>>);
+/// A check: what `/ready` shows under the name. The error says what is missing.
+struct Check {
+    name: &'static str,
+    state: watch::Receiver<Result<(), String>>,
+    /// Whether the member is ready only while it is `Ok`.
+    decides: bool,
+}
 
 /// The server of one member.
 pub struct Server {
@@ -29,7 +34,7 @@ pub struct Server {
     config: config::Server,
     routes: RoutesBuilder,
     names: Vec<&'static str>,
-    ready: Vec<Ready>,
+    checks: Vec<Check>,
     notes: Vec<(&'static str, String)>,
 }
 
@@ -48,7 +53,7 @@ impl Server {
             config: config.clone(),
             routes: RoutesBuilder::default(),
             names: Vec::new(),
-            ready: Vec::new(),
+            checks: Vec::new(),
             notes: Vec::new(),
         }
     }
@@ -73,8 +78,15 @@ impl Server {
 
     /// Adds a check to `/ready`. The member is ready when all are `Ok` and no shutdown has begun.
     #[must_use]
-    pub fn ready(mut self, name: &'static str, check: watch::Receiver<Result<(), String>>) -> Self {
-        self.ready.push((name, check));
+    pub fn ready(mut self, name: &'static str, state: watch::Receiver<Result<(), String>>) -> Self {
+        self.checks.push(Check { name, state, decides: true });
+        self
+    }
+
+    /// Adds a check to `/ready` that an operator should see and that decides nothing: the member has work without it.
+    #[must_use]
+    pub fn shown(mut self, name: &'static str, state: watch::Receiver<Result<(), String>>) -> Self {
+        self.checks.push(Check { name, state, decides: false });
         self
     }
 
@@ -92,8 +104,9 @@ impl Server {
         let tls = tls::server_config(&self.node.identity)?;
         let Node { service, listener, admin, shutdown, .. } = self.node;
         let draining = shutdown.token();
-        let _admin = admin
-            .map(|listener| spawn("admin", admin::serve(listener, self.ready, self.notes, draining.clone())));
+        let _admin = admin.map(|listener| {
+            spawn("admin", admin::serve(listener, self.checks, self.notes, draining.clone()))
+        });
 
         let pipeline =
             Arc::new(pipeline::Pipeline::new(service, &self.config, self.routes.routes().prepare()));

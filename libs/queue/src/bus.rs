@@ -15,7 +15,7 @@ use domain::{Lane, Priority};
 use futures::{StreamExt, stream};
 use tokio::sync::watch;
 
-use crate::{Config, Epoch, Error, Fence, Listener, Outcomes, Puller, link::Link, subjects, trace};
+use crate::{Config, Epoch, Error, Listener, Outcomes, Puller, link::Link, subjects, trace};
 
 /// One page task to publish.
 #[derive(Debug, Clone)]
@@ -54,10 +54,10 @@ impl std::fmt::Debug for Bus {
 }
 
 impl Bus {
-    /// Starts to connect, and goes on trying in the background. `name` is shown by the server's monitoring.
+    /// Starts to connect, and goes on trying in the background. `name` is shown by the server's monitoring, and in metrics.
     ///
     /// Fails only with [`Error::Config`].
-    pub async fn connect(config: &Config, name: &str) -> Result<Self, Error> {
+    pub async fn connect(config: &Config, name: &'static str) -> Result<Self, Error> {
         let link = Link::open(config, name).await?;
         #[expect(
             clippy::disallowed_methods,
@@ -73,17 +73,17 @@ impl Bus {
         self.0.link.ready()
     }
 
+    /// The same for programs.
+    #[must_use]
+    pub fn state(&self) -> watch::Receiver<Result<(), Error>> {
+        self.0.link.state()
+    }
+
     /// What is known of the server since the last connection to it. Unlike with [`Bus::ready`], a reader that was busy
     /// meanwhile still sees that the server was away.
     #[must_use]
     pub fn epochs(&self) -> watch::Receiver<Epoch> {
         self.0.link.epochs()
-    }
-
-    /// A fence around the answers to messages that were received just now.
-    #[must_use]
-    pub fn fence(&self) -> Fence {
-        Fence::new(self.epochs())
     }
 
     /// Payload bytes that fit into one message, with room left for headers.

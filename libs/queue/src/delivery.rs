@@ -1,16 +1,20 @@
 //! One received message: its payload, how often it was delivered, and the answers a worker can give.
 //!
-//! Promises: no answer waits longer than `publish_timeout`. Answers are not confirmed by the server; a lost ack means
-//! one more delivery, which every consumer must expect anyway.
+//! Promises: no answer waits longer than `publish_timeout`, and none is sent to another store than the one that held the
+//! message. Answers are not confirmed by the server; a lost ack means one more delivery, which every consumer must expect
+//! anyway.
 
-use std::time::Duration;
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+};
 
-use async_nats::{Client, Message, Subject};
+use async_nats::{Message, Subject};
 use bytes::Bytes;
 use opentelemetry::Context;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use crate::{Config, Error, trace};
+use crate::{Epoch, Error, epoch::Source, link::Link, trace};
 
 /// A message that was pulled and waits for an answer. Dropped without one, it comes back after `ack_wait`.
 #[derive(Debug)]
@@ -24,20 +28,31 @@ pub struct Delivery {
     /// How many more waited in the same consumer when this one was sent.
     pub pending: u64,
     answer: Answer,
-    progress_interval: Duration,
 }
 
-#[derive(Debug, Clone)]
+/// Where answers go, and what must still be true for them to be sent.
+#[derive(Clone)]
 struct Answer {
-    client: Client,
+    link: Arc<Link>,
     reply: Subject,
-    timeout: Duration,
+    source: Source,
+    since: Epoch,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("reply", &self.reply)
+            .field("since", &self.since)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Answer {
     async fn send(&self, word: &'static str) -> Result<(), Error> {
-        let sent = self.client.publish(self.reply.clone(), Bytes::from_static(word.as_bytes()));
-        match tokio::time::timeout(self.timeout, sent).await {
+        self.link.answerable(self.source, &self.since)?;
+        let sent = self.link.client.publish(self.reply.clone(), Bytes::from_static(word.as_bytes()));
+        match tokio::time::timeout(self.link.config.publish_timeout, sent).await {
             Ok(result) => result.map_err(Error::unavailable),
             Err(_) => Err(Error::unavailable("the answer could not be sent in time")),
         }
@@ -55,18 +70,21 @@ impl Drop for KeepAlive {
 }
 
 impl Delivery {
-    /// Reads a message that a consumer sent; `None` if it did not come from one.
-    pub(crate) fn new(client: &Client, config: &Config, message: Message) -> Option<Self> {
+    /// Reads a message that a consumer of `source` sent; `None` if it did not come from one.
+    pub(crate) fn new(link: &Arc<Link>, source: Source, message: Message) -> Option<Self> {
         let reply = message.reply.clone()?;
-        let (deliveries, pending) = counts(&reply)?;
-        let answer = Answer { client: client.clone(), reply, timeout: config.publish_timeout };
+        let Counts { deliveries, sequence, pending } = counts(&reply)?;
+        if source == Source::Work {
+            // A store that ends before it has forgotten what it handed out.
+            link.confirmed.fetch_max(sequence, Ordering::AcqRel);
+        }
+        let answer = Answer { link: Arc::clone(link), reply, source, since: link.since() };
         Some(Self {
             parent: trace::extract(message.headers.as_ref()),
             payload: message.payload,
             deliveries,
             pending,
             answer,
-            progress_interval: config.progress_interval,
         })
     }
 
@@ -80,6 +98,9 @@ impl Delivery {
     }
 
     /// Done: the message is gone. Does not wait for the server.
+    ///
+    /// Fails like every answer with [`Error::Gone`] where the store that held the message is no more, and with
+    /// [`Error::Unavailable`] while that is not known: then it comes again, if it is there.
     pub async fn ack(&self) -> Result<(), Error> {
         self.answer.send("+ACK").await
     }
@@ -102,7 +123,7 @@ impl Delivery {
     /// Sends `progress` every `progress_interval` until the guard is dropped. Drop it before the last answer.
     #[must_use]
     pub fn keep_alive(&self) -> KeepAlive {
-        let (answer, period) = (self.answer.clone(), self.progress_interval);
+        let (answer, period) = (self.answer.clone(), self.answer.link.config.progress_interval);
         #[expect(
             clippy::disallowed_methods,
             reason = "a leaf cannot use mesh::spawn; the task dies with its guard"
@@ -114,35 +135,48 @@ impl Delivery {
             loop {
                 tick.tick().await;
                 // A lost beat is not worth stopping for: the next may come through before ack_wait is over.
-                let _ = answer.send("+WPI").await;
+                if answer.send("+WPI").await == Err(Error::Gone) {
+                    return;
+                }
             }
         });
         KeepAlive(task.abort_handle())
     }
 }
 
-/// Reads deliveries and pending from an ack subject, which has 9 tokens, or 11 and more with a domain (NATS ADR-15).
-fn counts(reply: &str) -> Option<(u64, u64)> {
+/// What an ack subject says.
+#[derive(Debug, PartialEq)]
+struct Counts {
+    deliveries: u64,
+    /// The message's number in its stream.
+    sequence: u64,
+    pending: u64,
+}
+
+/// Reads an ack subject, which has 9 tokens, or 11 and more with a domain (NATS ADR-15).
+fn counts(reply: &str) -> Option<Counts> {
     let rest = reply.strip_prefix("$JS.ACK.")?;
     let tokens: Vec<&str> = rest.split('.').collect();
-    let (deliveries, pending) = match tokens.len() {
-        7 => (tokens[2], tokens[6]),
-        n if n >= 9 => (tokens[4], tokens[8]),
+    let first = match tokens.len() {
+        7 => 2,
+        n if n >= 9 => 4,
         _ => return None,
     };
-    Some((deliveries.parse().ok()?, pending.parse().ok()?))
+    let number = |at: usize| tokens[first + at].parse().ok();
+    Some(Counts { deliveries: number(0)?, sequence: number(1)?, pending: number(4)? })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::counts;
+    use super::{Counts, counts};
 
     #[test]
     fn ack_subjects_are_read() {
+        let read = |deliveries, sequence, pending| Some(Counts { deliveries, sequence, pending });
         for (reply, expected) in [
-            ("$JS.ACK.S.C.3.10.4.1700000000000000000.7", Some((3, 7))),
-            ("$JS.ACK.dom.hash.S.C.2.10.4.1700000000000000000.5", Some((2, 5))),
-            ("$JS.ACK.dom.hash.S.C.2.10.4.1700000000000000000.5.rnd", Some((2, 5))),
+            ("$JS.ACK.S.C.3.10.4.1700000000000000000.7", read(3, 10, 7)),
+            ("$JS.ACK.dom.hash.S.C.2.10.4.1700000000000000000.5", read(2, 10, 5)),
+            ("$JS.ACK.dom.hash.S.C.2.10.4.1700000000000000000.5.rnd", read(2, 10, 5)),
             ("$JS.ACK.S.C.x.10.4.1.7", None),
             ("_INBOX.x", None),
             ("$JS.ACK.S", None),

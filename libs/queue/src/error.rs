@@ -11,9 +11,23 @@ pub enum Error {
     /// The server is there, but its streams cannot be what they must be. An operator must look.
     #[error("the queue is not usable: {0}")]
     Refused(String),
+    /// The server is there, and has not the room that its streams may take. An operator must look.
+    #[error(
+        "the queue has no room: nats-server has not the {needed} that its streams may take ({told}); free its disk, or lower \
+         queue.max_work_bytes and queue.max_outcome_bytes"
+    )]
+    NoRoom {
+        /// What the streams may take together.
+        needed: bytesize::ByteSize,
+        /// The server's words.
+        told: String,
+    },
     /// The stream is at its limit and takes no more until work is done.
     #[error("the queue is full")]
     Full,
+    /// The store that held the message is gone: an answer would be to another message, and was not sent.
+    #[error("the queue that held the message is gone")]
+    Gone,
     /// The message does not fit; publishing it again cannot help.
     #[error("the message exceeds {limit} bytes")]
     TooLarge {
@@ -26,6 +40,23 @@ pub enum Error {
 }
 
 impl Error {
+    /// The words of [`Error::reason`] for a queue that cannot be used.
+    pub(crate) const UNUSABLE: [&str; 3] = ["unavailable", "refused", "no_room"];
+
+    /// A word for metrics.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "unavailable",
+            Self::Refused(_) => "refused",
+            Self::NoRoom { .. } => "no_room",
+            Self::Full => "full",
+            Self::Gone => "gone",
+            Self::TooLarge { .. } => "too_large",
+            Self::Config(_) => "config",
+        }
+    }
+
     /// The server answered nothing, or nothing useful.
     pub(crate) fn unavailable(error: impl std::fmt::Display) -> Self {
         Self::Unavailable(error.to_string())

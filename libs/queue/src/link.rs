@@ -16,7 +16,6 @@ use async_nats::{
     jetstream::{self, context::ContextBuilder},
 };
 use rand::RngExt;
-use time::OffsetDateTime;
 use tokio::{
     sync::{Notify, watch},
     time::Instant,
@@ -24,7 +23,9 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use crate::{
-    Config, Error, subjects,
+    Config, Epoch, Error,
+    epoch::Source,
+    metrics, subjects,
     topology::{self, Found},
 };
 
@@ -39,17 +40,6 @@ struct Wire {
     changes: u64,
 }
 
-/// What is known of the server since streams and consumers were last found or put in place.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Epoch {
-    /// Counts up from 1; 0 before the first connection.
-    pub number: u64,
-    /// When the store of page tasks was made, by the server's clock: what was published before is not in it.
-    pub work_created: Option<OffsetDateTime>,
-    /// How often that store had forgotten tasks that the server had confirmed to this process.
-    pub rollbacks: u64,
-}
-
 /// One connection and what is known about it.
 pub(crate) struct Link {
     pub(crate) config: Config,
@@ -58,7 +48,9 @@ pub(crate) struct Link {
     pub(crate) js: jetstream::Context,
     health: Arc<Health>,
     epoch: watch::Sender<Epoch>,
-    /// The highest sequence of the work stream that the server has confirmed to us.
+    /// The change of the connection since which the epoch is known to be right.
+    known: AtomicU64,
+    /// The highest sequence of the work stream that the server has confirmed or handed to us.
     pub(crate) confirmed: AtomicU64,
     /// See [`Link::answers_no_wait`].
     answers_no_wait: AtomicBool,
@@ -69,6 +61,8 @@ pub(crate) struct Link {
 }
 
 struct Health {
+    /// Who is connected, for metrics.
+    member: &'static str,
     wire: watch::Sender<Wire>,
     state: watch::Sender<Result<(), Error>>,
     ready: watch::Sender<Result<(), String>>,
@@ -76,6 +70,7 @@ struct Health {
 
 impl Health {
     fn set(&self, state: Result<(), Error>) {
+        metrics::state(self.member, &state);
         self.state.send_if_modified(|old| std::mem::replace(old, state.clone()) != state);
         let text = state.map_err(|e| e.to_string());
         self.ready.send_if_modified(|old| std::mem::replace(old, text.clone()) != text);
@@ -110,13 +105,14 @@ impl Health {
 
 impl Link {
     /// Starts to connect and returns; `name` is shown by the server's monitoring.
-    pub(crate) async fn open(config: &Config, name: &str) -> Result<Arc<Self>, Error> {
+    pub(crate) async fn open(config: &Config, name: &'static str) -> Result<Arc<Self>, Error> {
         let problems = config.check();
         if !problems.is_empty() {
             return Err(Error::Config(problems.join("; ")));
         }
         let away = Err(Error::unavailable("not connected yet"));
         let health = Arc::new(Health {
+            member: name,
             wire: watch::Sender::new(Wire::default()),
             ready: watch::Sender::new(away.clone().map_err(|e: Error| e.to_string())),
             state: watch::Sender::new(away),
@@ -146,6 +142,7 @@ impl Link {
             js,
             health,
             epoch: watch::Sender::new(Epoch::default()),
+            known: AtomicU64::new(0),
             confirmed: AtomicU64::new(0),
             answers_no_wait: AtomicBool::new(false),
             repair: Notify::new(),
@@ -165,7 +162,7 @@ impl Link {
                 match topology::ensure(&self.js, &self.config).await {
                     Ok(found) => {
                         failures = 0;
-                        if found.changed || ready_at != Some(seen.changes) {
+                        if found.changed || self.made_anew(&found) || ready_at != Some(seen.changes) {
                             ready_at = Some(seen.changes);
                             self.begin_epoch(&seen, &found);
                         }
@@ -193,13 +190,18 @@ impl Link {
     fn begin_epoch(&self, seen: &Wire, found: &Found) {
         let (major, minor, patch) = subjects::ANSWERS_NO_WAIT;
         self.answers_no_wait.store(self.client.is_server_compatible(major, minor, patch), Ordering::Release);
-        // Nobody publishes before the epoch has begun, so a lower sequence cannot be made up for yet.
-        let rolled_back = found.work_sequence < self.confirmed.swap(found.work_sequence, Ordering::AcqRel);
+        // Nobody publishes before the epoch has begun, so a lower sequence cannot be made up for yet. On a connection that
+        // held, what came since the stream was asked is no sign of it.
+        let before = self.confirmed.swap(found.work_sequence, Ordering::AcqRel);
+        let reconnected = self.known.load(Ordering::Acquire) != seen.changes;
+        let rolled_back = found.work_sequence < before && (reconnected || self.made_anew(found));
         self.epoch.send_modify(|epoch| {
             epoch.number += 1;
             epoch.work_created = Some(found.work_created);
+            epoch.outcomes_created = Some(found.outcomes_created);
             epoch.rollbacks += u64::from(rolled_back);
         });
+        self.known.store(seen.changes, Ordering::Release);
         let epoch = self.epoch();
         self.health.set(Ok(()));
         info!(epoch, server = self.client.server_info().version, "the queue is ready");
@@ -207,6 +209,25 @@ impl Link {
         if self.health.wire.borrow().changes != seen.changes {
             self.health.set(Err(Error::unavailable("disconnected")));
         }
+    }
+
+    /// Whether a stream is not the one that it was, whoever made it.
+    fn made_anew(&self, found: &Found) -> bool {
+        let epoch = *self.epoch.borrow();
+        (epoch.work_created, epoch.outcomes_created)
+            != (Some(found.work_created), Some(found.outcomes_created))
+    }
+
+    /// Fails unless a message that came from `source` in the epoch `since` may be answered now.
+    ///
+    /// After a reconnect it is not known which store the server has until streams were looked at. What is not answered comes
+    /// again, if it is there at all; what is sent without a connection would go to whatever server comes next.
+    pub(crate) fn answerable(&self, source: Source, since: &Epoch) -> Result<(), Error> {
+        let wire = self.health.wire.borrow().clone();
+        if !wire.up || wire.changes != self.known.load(Ordering::Acquire) {
+            return Err(Error::unavailable("disconnected"));
+        }
+        if since.same_store(source, &self.epoch.borrow()) { Ok(()) } else { Err(Error::Gone) }
     }
 
     /// Fails at once unless the queue can be used now.
@@ -227,6 +248,11 @@ impl Link {
     /// A number that changes when streams and consumers were put in place anew.
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch.borrow().number
+    }
+
+    /// What is known now.
+    pub(crate) fn since(&self) -> Epoch {
+        *self.epoch.borrow()
     }
 
     pub(crate) fn epochs(&self) -> watch::Receiver<Epoch> {
@@ -250,6 +276,10 @@ impl Link {
 
     pub(crate) fn ready(&self) -> watch::Receiver<Result<(), String>> {
         self.health.ready.subscribe()
+    }
+
+    pub(crate) fn state(&self) -> watch::Receiver<Result<(), Error>> {
+        self.health.state.subscribe()
     }
 }
 

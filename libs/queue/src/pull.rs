@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use domain::Lane;
 
-use crate::{Delivery, Error, link::Link, requests::Requests, subjects, topology};
+use crate::{Delivery, Error, epoch::Source, link::Link, requests::Requests, subjects, topology};
 
 /// Pulls the page tasks of one lane, the higher priorities first, none starving.
 pub struct Puller {
@@ -17,7 +17,7 @@ impl Puller {
     pub(crate) fn new(link: Arc<Link>, lane: Lane) -> Self {
         let stream = link.names.work_stream();
         let consumers = subjects::PRIORITIES.map(|p| (stream.clone(), link.names.work_consumer(lane, p)));
-        Self { requests: Requests::new(link, &consumers, &subjects::WEIGHTS) }
+        Self { requests: Requests::new(link, Source::Work, &consumers, &subjects::WEIGHTS) }
     }
 
     /// Returns 1 to `max` messages as soon as there is one, or none after `pull_wait`.
@@ -45,7 +45,8 @@ pub struct Outcomes {
 impl Outcomes {
     pub(crate) fn new(link: Arc<Link>, durable: &str) -> Self {
         let consumers = [(link.names.outcome_stream(), durable.to_owned())];
-        Self { requests: Requests::new(link, &consumers, &[1]), durable: durable.to_owned(), ensured: 0 }
+        let requests = Requests::new(link, Source::Outcomes, &consumers, &[1]);
+        Self { requests, durable: durable.to_owned(), ensured: 0 }
     }
 
     /// Returns 1 to `max` outcomes as soon as there is one, or none after `wait`.

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures::{FutureExt, StreamExt};
 use tokio::time::Instant;
 
-use crate::{Delivery, Error, link::Link, look::Looks, shares::Shares};
+use crate::{Delivery, Error, epoch::Source, link::Link, look::Looks, shares::Shares};
 
 /// A pull that is refused at once is not repeated faster than this.
 const REFUSED_PAUSE: Duration = Duration::from_millis(250);
@@ -36,6 +36,8 @@ const OLD_SERVER_GRACE: Duration = Duration::from_millis(80);
 /// What a dropped pull had in hand stays here for the next one.
 pub(crate) struct Requests {
     pub(crate) link: Arc<Link>,
+    /// The stream of the consumers.
+    stream: Source,
     /// Where each consumer takes requests.
     subjects: Vec<String>,
     /// How each consumer's ack subjects go on after `$JS.ACK.` (and a domain): tells whose message it is.
@@ -86,9 +88,15 @@ enum Answer {
 }
 
 impl Requests {
-    pub(crate) fn new(link: Arc<Link>, consumers: &[(String, String)], weights: &[u32]) -> Self {
+    pub(crate) fn new(
+        link: Arc<Link>,
+        stream: Source,
+        consumers: &[(String, String)],
+        weights: &[u32],
+    ) -> Self {
         let next = |(stream, name): &(String, String)| format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}");
         Self {
+            stream,
             subjects: consumers.iter().map(next).collect(),
             marks: consumers.iter().map(|(stream, name)| format!(".{stream}.{name}.")).collect(),
             shares: Shares::new(weights),
@@ -408,7 +416,7 @@ impl Requests {
     fn read(&self, message: Message) -> Answer {
         let description = message.description.clone().unwrap_or_default();
         match message.status {
-            None | Some(StatusCode::OK) => Delivery::new(&self.link.client, &self.link.config, message)
+            None | Some(StatusCode::OK) => Delivery::new(&self.link, self.stream, message)
                 .map_or(Answer::Over, |d| Answer::Message(Box::new(d))),
             Some(StatusCode::NOT_FOUND | StatusCode::TIMEOUT) => Answer::Over,
             Some(StatusCode::NO_RESPONDERS) => Answer::Gone("a consumer is gone".to_owned()),

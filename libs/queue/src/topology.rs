@@ -12,10 +12,14 @@ use async_nats::jetstream::{
     context::{CreateStreamError, CreateStreamErrorKind, GetStreamErrorKind},
     stream::{Config as Stream, ConsumerErrorKind, DiscardPolicy, RetentionPolicy, StorageType},
 };
+use bytesize::ByteSize;
 use domain::Lane;
 use time::OffsetDateTime;
 
 use crate::{Config, Error, subjects};
+
+/// A server that has less room than a stream may take says one of these.
+const NO_ROOM: [ErrorCode; 2] = [ErrorCode::STORAGE_RESOURCES_EXCEEDED, ErrorCode::INSUFFICIENT_RESOURCES];
 
 /// What was found when everything was in place.
 pub(crate) struct Found {
@@ -23,6 +27,8 @@ pub(crate) struct Found {
     pub(crate) changed: bool,
     /// When the work stream was made.
     pub(crate) work_created: OffsetDateTime,
+    /// When the outcome stream was.
+    pub(crate) outcomes_created: OffsetDateTime,
     /// The sequence of the last message of the work stream.
     pub(crate) work_sequence: u64,
 }
@@ -34,8 +40,9 @@ pub(crate) async fn ensure(js: &Context, config: &Config) -> Result<Found, Error
         let version = js.client().server_info().version;
         return Err(Error::Refused(format!("nats-server {version} is older than {major}.{minor}.{patch}")));
     }
-    let mut changed = ensure_stream(js, &work_stream(config)).await?;
-    changed |= ensure_stream(js, &outcome_stream(config)).await?;
+    let (mut changed, _) = ensure_stream(js, config, &work_stream(config)).await?;
+    let (outcomes_changed, outcomes_created) = ensure_stream(js, config, &outcome_stream(config)).await?;
+    changed |= outcomes_changed;
     let names = subjects::Names::new(&config.prefix);
     for lane in Lane::ALL {
         for priority in subjects::PRIORITIES {
@@ -46,7 +53,8 @@ pub(crate) async fn ensure(js: &Context, config: &Config) -> Result<Found, Error
     }
     let work = js.get_stream(names.work_stream()).await.map_err(Error::unavailable)?;
     let info = work.cached_info();
-    Ok(Found { changed, work_created: info.created, work_sequence: info.state.last_sequence })
+    let (work_created, work_sequence) = (info.created, info.state.last_sequence);
+    Ok(Found { changed, work_created, outcomes_created, work_sequence })
 }
 
 /// Puts the durable consumer of one reader of outcomes there and checks it.
@@ -110,9 +118,14 @@ fn durable(config: &Config, name: &str, subject: &str) -> pull::Config {
     }
 }
 
-async fn ensure_stream(js: &Context, wanted: &Stream) -> Result<bool, Error> {
+/// Returns whether anything was not as it must be, and when the stream was made.
+async fn ensure_stream(
+    js: &Context,
+    config: &Config,
+    wanted: &Stream,
+) -> Result<(bool, OffsetDateTime), Error> {
     let found = match js.get_stream(&wanted.name).await {
-        Ok(stream) => Some(stream.cached_info().config.clone()),
+        Ok(stream) => Some(stream.cached_info().clone()),
         Err(error) => match error.kind() {
             GetStreamErrorKind::JetStream(e) if e.error_code() == ErrorCode::STREAM_NOT_FOUND => None,
             GetStreamErrorKind::JetStream(e) => return Err(Error::Refused(e.to_string())),
@@ -120,11 +133,14 @@ async fn ensure_stream(js: &Context, wanted: &Stream) -> Result<bool, Error> {
         },
     };
     let got = match found {
-        None => js.create_stream(wanted.clone()).await.map_err(stream_error)?.cached_info().config.clone(),
+        None => {
+            let created = js.create_stream(wanted.clone()).await;
+            created.map_err(|error| stream_error(error, config))?.cached_info().clone()
+        }
         Some(found) => {
-            refuse_if(&wanted.name, nature(wanted, &found))?;
-            if limits(wanted, &found).is_empty() {
-                return Ok(false);
+            refuse_if(&wanted.name, nature(wanted, &found.config))?;
+            if limits(wanted, &found.config).is_empty() {
+                return Ok((false, found.created));
             }
             // What an operator added (placement, compression) stays.
             let update = Stream {
@@ -135,19 +151,23 @@ async fn ensure_stream(js: &Context, wanted: &Stream) -> Result<bool, Error> {
                 max_age: wanted.max_age,
                 num_replicas: wanted.num_replicas,
                 duplicate_window: wanted.duplicate_window,
-                ..found
+                ..found.config
             };
-            js.update_stream(update).await.map_err(stream_error)?.config
+            js.update_stream(update).await.map_err(|error| stream_error(error, config))?
         }
     };
-    let mut problems = nature(wanted, &got);
-    problems.extend(limits(wanted, &got));
+    let mut problems = nature(wanted, &got.config);
+    problems.extend(limits(wanted, &got.config));
     refuse_if(&wanted.name, problems)?;
-    Ok(true)
+    Ok((true, got.created))
 }
 
-fn stream_error(error: CreateStreamError) -> Error {
+fn stream_error(error: CreateStreamError, config: &Config) -> Error {
     match error.kind() {
+        CreateStreamErrorKind::JetStream(e) if NO_ROOM.contains(&e.error_code()) => {
+            let bytes = config.max_work_bytes.as_u64().saturating_add(config.max_outcome_bytes.as_u64());
+            Error::NoRoom { needed: ByteSize(bytes), told: e.to_string() }
+        }
         CreateStreamErrorKind::JetStream(e) => Error::Refused(e.to_string()),
         _ => Error::unavailable(error),
     }

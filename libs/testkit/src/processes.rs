@@ -270,7 +270,7 @@ impl Processes {
     ///
     /// # Panics
     /// Where it cannot be connected to.
-    pub async fn bus(&self, name: &str) -> queue::Bus {
+    pub async fn bus(&self, name: &'static str) -> queue::Bus {
         // What the services say: a bus puts streams and consumers as its settings are.
         let (ack_wait, progress_interval, pull_wait) = QUEUE_TIMES;
         let config = queue::Config {

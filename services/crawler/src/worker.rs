@@ -12,7 +12,7 @@ use bytes::Bytes;
 use domain::PageId;
 use parking_lot::Mutex;
 use prost::Message;
-use queue::{Bus, Delivery, Fence, Puller};
+use queue::{Bus, Delivery, Puller};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -85,7 +85,8 @@ impl Worker {
 
     /// Pages being worked on.
     pub(crate) fn busy(&self) -> usize {
-        self.0.slots.saturating_sub(self.0.free.available_permits())
+        // Not the places that are taken: a pull that waits holds all that are free.
+        self.0.running.lock().len()
     }
 
     /// Pages at once.
@@ -120,11 +121,10 @@ impl Worker {
     }
 
     fn start(&self, deliveries: Vec<Delivery>, places: Vec<OwnedSemaphorePermit>) {
-        let fence = self.0.bus.fence();
         for (delivery, place) in deliveries.into_iter().zip(places) {
-            let (worker, fence) = (self.clone(), fence.clone());
+            let worker = self.clone();
             mesh::spawn("page", async move {
-                worker.handle(delivery, &fence).await;
+                worker.handle(delivery).await;
                 drop(place);
             })
             .detach();
@@ -158,7 +158,7 @@ impl Worker {
     }
 
     /// Works on one delivery until it is settled.
-    async fn handle(&self, delivery: Delivery, fence: &Fence) {
+    async fn handle(&self, delivery: Delivery) {
         let task = match Task::decode(&delivery.payload, delivery.deliveries) {
             Ok(task) => task,
             Err(garbage) => {
@@ -169,7 +169,7 @@ impl Worker {
             }
         };
         let span = self.span(&task, &delivery);
-        self.handle_task(&task, &delivery, fence).instrument(span).await;
+        self.handle_task(&task, &delivery).instrument(span).await;
     }
 
     fn span(&self, task: &Task, delivery: &Delivery) -> Span {
@@ -188,7 +188,7 @@ impl Worker {
         span
     }
 
-    async fn handle_task(&self, task: &Task, delivery: &Delivery, fence: &Fence) {
+    async fn handle_task(&self, task: &Task, delivery: &Delivery) {
         // The queue was away for longer than `ack_wait` and delivers again what we still work on. Our own ack will
         // take the message away.
         let Some(_claim) = Claim::new(self, task) else {
@@ -213,10 +213,6 @@ impl Worker {
             End::Dropped(reason) => metrics::dropped(reason),
         }
         drop(keep_alive);
-        if !fence.holds() {
-            tracing::debug!("a page was settled, and the queue that held it is gone");
-            return;
-        }
         if let Err(error) = delivery.ack().await {
             tracing::debug!(%error, "a page was settled but its message not acked");
         }

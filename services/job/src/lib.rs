@@ -267,7 +267,12 @@ pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
     let schedules = ScheduleServiceServer::new(schedules)
         .max_decoding_message_size(limit)
         .max_encoding_message_size(limit);
-    let server = mesh::Server::new(node, &config.server).add(service).add(schedules).ready("database", ready);
+    // Jobs are accepted without the queue, and their pages wait.
+    let server = mesh::Server::new(node, &config.server)
+        .add(service)
+        .add(schedules)
+        .ready("database", ready)
+        .shown("queue", bus.ready());
     let background = async {
         let ended = supervise(tasks, shutdown.clone()).await;
         if ended.is_err() {

@@ -237,7 +237,7 @@ mod tests {
     }
 
     fn epoch(number: u64, created: i64, rollbacks: u64) -> Epoch {
-        Epoch { number, work_created: Some(at(created)), rollbacks }
+        Epoch { number, work_created: Some(at(created)), rollbacks, ..Epoch::default() }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use mesh::Shutdown;
-use queue::{Bus, Delivery, Fence, Outcomes};
+use queue::{Bus, Delivery, Outcomes};
 use rand::RngExt;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -115,7 +115,6 @@ impl Settler {
 
     /// Settles one pull, waiting for the store if need be. Returns whether it was settled.
     async fn take(&self, deliveries: Vec<Delivery>, shutdown: &Shutdown) -> bool {
-        let fence = self.bus.fence();
         let mut batch = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
             match wire::read_outcome(&delivery.payload) {
@@ -132,7 +131,7 @@ impl Settler {
             match self.book(&batch).await {
                 Ok(settled) => {
                     self.announce(&batch, settled).await;
-                    ack(&batch, &fence).await;
+                    ack(&batch).await;
                     return true;
                 }
                 Err(error) if error.unavailable() => {
@@ -143,7 +142,7 @@ impl Settler {
                     }
                 }
                 Err(error) => {
-                    self.one_by_one(batch, &error, &fence).await;
+                    self.one_by_one(batch, &error).await;
                     return true;
                 }
             }
@@ -167,14 +166,14 @@ impl Settler {
 
     /// Something in the batch cannot be booked: find out what, and let the rest pass. The page of a dropped outcome is
     /// dispatched again by the reconciler.
-    async fn one_by_one(&self, batch: Vec<Work>, cause: &Error, fence: &Fence) {
+    async fn one_by_one(&self, batch: Vec<Work>, cause: &Error) {
         error!(error = ?cause, outcomes = batch.len(), "a batch of outcomes cannot be settled");
         for work in batch {
             let single = std::slice::from_ref(&work);
             match self.book(single).await {
                 Ok(settled) => {
                     self.announce(single, settled).await;
-                    ack(single, fence).await;
+                    ack(single).await;
                 }
                 // Delivered again after its ack wait.
                 Err(error) if error.unavailable() => {}
@@ -230,12 +229,10 @@ fn span(delivery: &Delivery, outcome: &Outcome) -> Span {
     span
 }
 
-/// Acks outcomes that were booked, unless the queue that held them is gone.
-async fn ack(batch: &[Work], fence: &Fence) {
+/// Acks outcomes that were booked.
+async fn ack(batch: &[Work]) {
     for work in batch {
-        if fence.holds() {
-            answer(work.delivery.ack().await);
-        }
+        answer(work.delivery.ack().await);
     }
 }
 

@@ -107,6 +107,12 @@ impl Embedded {
         self.nats.as_mut()
     }
 
+    /// A connection to the queue as the job service has it, to see whether it can be used.
+    pub async fn queue(&self) -> anyhow::Result<queue::Bus> {
+        let config: job::Config = mesh::config::with(self.plan.settings(Service::Job))?;
+        queue::Bus::connect(&config.queue, "up").await.context("connect to the queue")
+    }
+
     /// Starts one service that is not running, at the address it has in the plan.
     pub async fn start_service(&mut self, service: Service) -> anyhow::Result<()> {
         let shutdown = Shutdown::new();

@@ -112,6 +112,7 @@ pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
         .with_context(|| format!("read the key file {}", config.secrets.key_file.display()))?;
     let secrets = Arc::new(Secrets { store: store.clone(), sealer });
     let bus = queue::Bus::connect(&config.queue, "webhook").await.context("set up the queue")?;
+    let queue = bus.ready();
     let client = egress::Client::new(&config.egress).context("set up the HTTP client")?;
     let due = Arc::new(Notify::new());
     let shutdown = node.shutdown.clone();
@@ -135,6 +136,7 @@ pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
     let handler = Handler { store: store.clone(), secrets };
     let served = mesh::Server::new(node, &config.server)
         .ready("store", readiness)
+        .shown("queue", queue)
         .add(WebhookServiceServer::new(handler))
         .run()
         .await;

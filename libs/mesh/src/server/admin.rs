@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::Ready;
+use super::Check;
 use crate::{error::chain, telemetry};
 
 /// A line of `/ready` that decides nothing.
@@ -30,7 +30,7 @@ const LIFE: Duration = Duration::from_secs(60);
 /// Answers until it is dropped.
 pub(super) async fn serve(
     listener: TcpListener,
-    checks: Vec<Ready>,
+    checks: Vec<Check>,
     notes: Vec<Note>,
     draining: CancellationToken,
 ) {
@@ -73,7 +73,7 @@ pub(super) async fn serve(
 fn answer(
     method: &Method,
     path: &str,
-    checks: &[Ready],
+    checks: &[Check],
     notes: &[Note],
     draining: bool,
 ) -> Response<Full<Bytes>> {
@@ -88,18 +88,20 @@ fn answer(
     }
 }
 
-fn ready(checks: &[Ready], notes: &[Note], draining: bool) -> Response<Full<Bytes>> {
+fn ready(checks: &[Check], notes: &[Note], draining: bool) -> Response<Full<Bytes>> {
     let mut status = StatusCode::OK;
     let mut body = String::new();
     if draining {
         status = StatusCode::SERVICE_UNAVAILABLE;
         body.push_str("draining\n");
     }
-    for (name, check) in checks {
-        let result = match &*check.borrow() {
+    for Check { name, state, decides } in checks {
+        let result = match &*state.borrow() {
             Ok(()) => "ok".to_owned(),
             Err(problem) => {
-                status = StatusCode::SERVICE_UNAVAILABLE;
+                if *decides {
+                    status = StatusCode::SERVICE_UNAVAILABLE;
+                }
                 problem.clone()
             }
         };
@@ -133,8 +135,11 @@ mod tests {
     #[tokio::test]
     async fn readiness_is_that_of_all_checks_and_ends_with_the_drain() {
         let (database, check) = watch::channel(Ok(()));
-        let (_, other) = watch::channel(Ok(()));
-        let checks = [("database", check), ("other", other)];
+        let (queue, other) = watch::channel(Ok(()));
+        let checks = [
+            Check { name: "database", state: check, decides: true },
+            Check { name: "queue", state: other, decides: false },
+        ];
         let notes = [("browser", "sandbox off".to_owned())];
         let see = async |path: &str, draining| {
             let response = answer(&Method::GET, path, &checks, &notes, draining);
@@ -144,14 +149,19 @@ mod tests {
         };
         assert_eq!(
             see("/ready", false).await,
-            (200, "database: ok\nother: ok\nbrowser: sandbox off\n".to_owned())
+            (200, "database: ok\nqueue: ok\nbrowser: sandbox off\n".to_owned())
         );
         assert_eq!(see("/ready", true).await.0, 503);
         assert_eq!(see("/live", true).await.0, 200);
+        queue.send(Err("has no room".to_owned())).unwrap();
+        assert_eq!(
+            see("/ready", false).await,
+            (200, "database: ok\nqueue: has no room\nbrowser: sandbox off\n".to_owned())
+        );
         database.send(Err("away for 12s".to_owned())).unwrap();
         assert_eq!(
             see("/ready", false).await,
-            (503, "database: away for 12s\nother: ok\nbrowser: sandbox off\n".to_owned())
+            (503, "database: away for 12s\nqueue: has no room\nbrowser: sandbox off\n".to_owned())
         );
         assert_eq!(see("/live", false).await.0, 200);
         assert_eq!(see("/secrets", false).await.0, 404);

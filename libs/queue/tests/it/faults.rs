@@ -11,7 +11,9 @@ use domain::Lane;
 use futures::StreamExt;
 use queue::{Bus, Delivery, Epoch, Error, server::NatsServer};
 
-use crate::support::{Nats, PATIENCE, eventually, nothing, on_each_server, ready, take, texts, work};
+use crate::support::{
+    Nats, PATIENCE, eventually, nothing, on_each_server, on_each_server_with, ready, take, texts, work,
+};
 
 #[tokio::test]
 async fn row_08_a_killed_server_keeps_what_it_acknowledged() {
@@ -67,24 +69,80 @@ async fn row_09_a_wiped_server_is_set_up_again() {
     .await;
 }
 
-/// The numbers of messages begin anew: an ack of the old one would take the new one away.
+/// The numbers of messages begin anew: an answer to the old one would be one to the new one.
 #[tokio::test]
 async fn row_09_answers_stop_at_a_store_that_was_made_anew() {
-    on_each_server(async |mut nats| {
-        let fence = nats.bus.fence();
+    let fast = |config: &mut queue::Config| {
+        config.ack_wait = Duration::from_secs(2);
+        config.progress_interval = Duration::from_millis(200);
+    };
+    on_each_server_with(fast, async |mut nats| {
+        nats.bus.publish_work(work("old")).await.unwrap();
+        let mut puller = nats.bus.pull(Lane::Http);
         let first = *nats.bus.epochs().borrow();
+        let old = take(&mut puller, 1).await.remove(0);
         nats.server.kill().await.unwrap();
+        let mut state = nats.bus.ready();
+        tokio::time::timeout(PATIENCE, state.wait_for(Result::is_err)).await.unwrap().unwrap();
+        // It would wait in the client, for whatever server comes next.
+        assert!(matches!(old.ack().await, Err(Error::Unavailable(_))));
         nats.server.restart().await.unwrap();
         let second = next_epoch(&nats.bus, first).await;
-        assert!(fence.holds(), "a restart keeps messages");
+        eventually(async || old.progress().await).await;
 
+        let beat = old.keep_alive();
         nats.server.kill().await.unwrap();
         std::fs::remove_dir_all(nats.server.store_dir()).unwrap();
         nats.server.restart().await.unwrap();
         next_epoch(&nats.bus, second).await;
         ready(&nats.bus).await;
-        assert!(!fence.holds());
-        assert!(nats.bus.fence().holds());
+        nats.bus.publish_work(work("new")).await.unwrap();
+        let new = eventually(async || some(puller.pull(1).await)).await.remove(0);
+        for answer in [old.ack().await, old.progress().await, old.nak().await, old.term().await] {
+            assert_eq!(answer, Err(Error::Gone));
+        }
+        // Nobody keeps it alive, and nobody has taken it away.
+        let again = take(&mut puller, 1).await.remove(0);
+        assert_eq!((&again.payload, again.deliveries), (&new.payload, 2));
+        again.ack().await.unwrap();
+        drop(beat);
+    })
+    .await;
+}
+
+/// By somebody else, and on the same connection.
+#[tokio::test]
+async fn row_17_answers_stop_at_a_stream_that_was_made_anew() {
+    on_each_server(async |nats| {
+        nats.bus.publish_work(work("old")).await.unwrap();
+        nats.bus.publish_outcome("old".into(), Bytes::from_static(b"old")).await.unwrap();
+        let (mut puller, mut outcomes) = (nats.bus.pull(Lane::Http), nats.bus.outcomes("job"));
+        let task = take(&mut puller, 1).await.remove(0);
+        let outcome = outcomes.pull(1, PATIENCE).await.unwrap().remove(0);
+        // What it waits with at the consumers is told that they are gone.
+        assert!(nothing(&mut puller).await);
+        let before = *nats.bus.epochs().borrow();
+        let js = admin(&nats).await;
+        js.delete_stream("TEST_WORK").await.unwrap();
+        let other = Bus::connect(&nats.config, "other").await.unwrap();
+        ready(&other).await;
+        other.publish_work(work("new")).await.unwrap();
+        let new = eventually(async || {
+            let found = puller.pull(1).await;
+            if nats.bus.epochs().borrow().work_created == before.work_created {
+                for early in found? {
+                    early.nak().await?;
+                }
+                return Err(Error::Unavailable("not noticed yet".into()));
+            }
+            let found = some(found)?;
+            found[0].progress().await.map(|()| found)
+        })
+        .await;
+        assert_eq!(texts(&new), ["new"]);
+        assert_eq!(task.ack().await, Err(Error::Gone));
+        outcome.ack().await.unwrap();
+        new[0].ack().await.unwrap();
     })
     .await;
 }
@@ -251,6 +309,24 @@ async fn a_stream_of_another_nature_is_refused_and_left_alone() {
         js.delete_stream("OTHER_WORK").await.unwrap();
         ready(&bus).await;
         bus.publish_work(work("a")).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_without_room_is_told_by_name_and_asked_again() {
+    on_each_server(async |nats| {
+        let most = bytesize::ByteSize::pib(4);
+        let config = queue::Config { prefix: "large".into(), max_outcome_bytes: most, ..nats.config.clone() };
+        let bus = Bus::connect(&config, "large").await.unwrap();
+        let mut state = bus.state();
+        let told = |state: &Result<(), Error>| state.as_ref().is_err_and(|error| error.reason() == "no_room");
+        tokio::time::timeout(PATIENCE, state.wait_for(told)).await.unwrap().unwrap();
+        let text = bus.ready().borrow().clone().unwrap_err();
+        assert!(text.contains("has no room") && text.contains("queue.max_outcome_bytes"), "{text}");
+        assert!(matches!(bus.publish_work(work("a")).await, Err(Error::NoRoom { .. })));
+        // Others that need less are not harmed.
+        nats.bus.publish_work(work("a")).await.unwrap();
     })
     .await;
 }

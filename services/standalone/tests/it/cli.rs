@@ -4,14 +4,14 @@ use std::{
     fs,
     io::{BufRead as _, BufReader},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use testkit::{Relay, Rest, Site};
+use testkit::{Relay, Rest, Site, SmallDisk};
 
 fn crawlmesh() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_crawlmesh"));
@@ -23,6 +23,12 @@ fn crawlmesh() -> Command {
 }
 
 fn up(data: &Path, key: &Path) -> (Child, String) {
+    let (child, url, _) = up_with_output(data, key);
+    (child, url)
+}
+
+/// The process, its address, and what else it prints.
+fn up_with_output(data: &Path, key: &Path) -> (Child, String, BufReader<ChildStdout>) {
     let mut child = crawlmesh()
         .args(["up", "--listen", "127.0.0.1:0", "--allow-target", "127.0.0.0/8", "--data"])
         .arg(data)
@@ -32,11 +38,11 @@ fn up(data: &Path, key: &Path) -> (Child, String) {
         .spawn()
         .expect("because the binary was built for this test");
     let mut line = String::new();
-    let stdout = child.stdout.take().expect("because it is piped");
-    BufReader::new(stdout).read_line(&mut line).expect("because it says when it is ready");
+    let mut stdout = BufReader::new(child.stdout.take().expect("because it is piped"));
+    stdout.read_line(&mut line).expect("because it says when it is ready");
     let url =
         line.split_whitespace().find(|word| word.starts_with("http://")).expect("because the line has it");
-    (child, url.to_owned())
+    (child, url.to_owned(), stdout)
 }
 
 fn stop(mut child: Child) {
@@ -84,6 +90,30 @@ async fn up_survives_a_restart_and_shows_the_key_once() {
     assert!(crawl.status.success(), "{}", String::from_utf8_lossy(&crawl.stderr));
     let files: Vec<_> = fs::read_dir(&out).expect("because it was written").collect();
     assert_eq!(files.len(), 2);
+    stop(child);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn up_says_that_the_queue_has_no_room() {
+    let Some(disk) = SmallDisk::mount(200) else { return };
+    let key_file = disk.path().join("key");
+    let (child, url, mut output) = up_with_output(&disk.path().join("data"), &key_file);
+    let mut line = String::new();
+    output.read_line(&mut line).expect("because it is told");
+    assert!(line.contains("the queue has no room") && line.contains("queue.max_outcome_bytes"), "{line}");
+    let key = fs::read_to_string(&key_file).expect("because the first start writes it");
+    let rest = Rest::new(&url, Some(key.trim()));
+    let metrics = rest.get("/metrics").await.text;
+    let job = metrics.lines().find(|line| {
+        line.starts_with("crawlmesh_queue_unusable")
+            && line.contains("member=\"job\"")
+            && line.contains("reason=\"no_room\"")
+    });
+    assert!(job.is_some_and(|line| line.ends_with(" 1")), "{job:?} {metrics}");
+    // Work is accepted, and waits.
+    let body = serde_json::json!({"urls": ["https://example.com/"]});
+    let job = rest.post("/v1/crawl-jobs", &body).await;
+    assert_eq!((job.status, &job.json["state"]), (200, &serde_json::json!("QUEUED")), "{}", job.text);
     stop(child);
 }
 
