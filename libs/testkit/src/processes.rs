@@ -27,6 +27,8 @@ use crate::{
 /// A connection between two members that can be given a [`Proxy`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Link {
+    /// From every other member to the job service.
+    Job,
     /// From the job service to NATS.
     JobNats,
     /// From the crawlers to NATS.
@@ -142,17 +144,20 @@ impl ProcessesBuilder {
             proxies.insert(*link, lead(&mut plan, *link).await);
         }
         plan.write(&folder.path().join("plan")).expect("because the folder can be written");
-        let mut members: Vec<Member> = Service::ALL.iter().map(|service| Member::from(*service)).collect();
+        let mut addresses: BTreeMap<Member, SocketAddr> =
+            plan.peers.iter().map(|(service, port)| (Member::from(*service), *port)).collect();
         for (service, port) in self.second.iter().zip(ports) {
             write_second(&plan, *service, port, &folder.path().join("plan"));
-            members.push(Member(*service, 2));
+            addresses.insert(Member(*service, 2), port);
         }
+        let members: Vec<Member> = addresses.keys().copied().collect();
         let key_file = plan.admin_key_file.clone().expect("because the plan names one");
         let mut mesh = Processes {
             clients: Clients::new(&format!("http://{}", plan.listen), ""),
             binaries: binaries(),
             folder,
             children: BTreeMap::new(),
+            addresses,
             proxies,
             job_database,
             postgres,
@@ -189,6 +194,13 @@ async fn lead(plan: &mut Plan, link: Link) -> Proxy {
         Link::JobNats => (Service::Job, "queue", plan.nats_url.clone()),
         Link::CrawlerNats => (Service::Crawler, "queue", plan.nats_url.clone()),
         Link::JobPostgres => (Service::Job, "database", database(plan, Service::Job)),
+        Link::Job => {
+            let proxy = Proxy::start(plan.peers[&Service::Job]).await;
+            for service in Service::ALL.iter().filter(|service| **service != Service::Job) {
+                overlay(plan, *service, &format!("[peers]\njob = \"{}\"\n", proxy.addr()));
+            }
+            return proxy;
+        }
         Link::CrawlerResult => {
             let proxy = Proxy::start(plan.peers[&Service::Result]).await;
             overlay(plan, Service::Crawler, &format!("[peers]\nresult = \"{}\"\n", proxy.addr()));
@@ -225,6 +237,7 @@ pub struct Processes {
     binaries: PathBuf,
     folder: TempDir,
     children: BTreeMap<Member, Child>,
+    addresses: BTreeMap<Member, SocketAddr>,
     proxies: BTreeMap<Link, Proxy>,
     job_database: String,
     /// The Postgres server, where there is one.
@@ -252,6 +265,16 @@ impl Processes {
     #[must_use]
     pub fn proxy(&self, link: Link) -> &Proxy {
         self.proxies.get(&link).unwrap_or_else(|| panic!("{link:?} has no proxy"))
+    }
+
+    /// Where a member listens, without a proxy.
+    ///
+    /// # Panics
+    /// Where there is no such member.
+    #[must_use]
+    pub fn address(&self, member: impl Into<Member>) -> SocketAddr {
+        let member = member.into();
+        *self.addresses.get(&member).unwrap_or_else(|| panic!("there is no {member}"))
     }
 
     /// The proxies that there are.

@@ -74,6 +74,7 @@ impl Orders {
 #[derive(Debug)]
 pub struct Proxy {
     addr: SocketAddr,
+    upstream: watch::Sender<SocketAddr>,
     orders: watch::Sender<Orders>,
     server: JoinHandle<()>,
 }
@@ -88,8 +89,15 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("because loopback can be bound");
         let addr = listener.local_addr().expect("because it is bound");
         let orders = watch::Sender::new(Orders::default());
-        let server = tokio::spawn(accept(listener, upstream, orders.clone()));
-        Self { addr, orders, server }
+        let upstream = watch::Sender::new(upstream);
+        let server = tokio::spawn(accept(listener, upstream.subscribe(), orders.clone()));
+        Self { addr, upstream, orders, server }
+    }
+
+    /// Leads to another upstream from now on, as a load balancer does that lost one; connections that are open are reset.
+    pub fn lead_to(&self, upstream: SocketAddr) {
+        self.upstream.send_replace(upstream);
+        self.cut();
     }
 
     /// Where to connect instead.
@@ -134,10 +142,10 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, upstream: SocketAddr, orders: watch::Sender<Orders>) {
+async fn accept(listener: TcpListener, upstream: watch::Receiver<SocketAddr>, orders: watch::Sender<Orders>) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
-        let orders = orders.subscribe();
+        let (upstream, orders) = (*upstream.borrow(), orders.subscribe());
         connections.spawn(async move {
             // Who connects to a proxy learns only from a reset that there is nobody.
             match TcpStream::connect(upstream).await {

@@ -31,7 +31,7 @@ pub enum Answer {
     Flaky(u32, String),
     /// 200 with these bytes of this type.
     Bytes(&'static str, Vec<u8>),
-    /// The head of an answer, and then nothing.
+    /// Nothing, ever.
     Hang,
     /// 200 with this HTML and entity tag; 304 for whoever has it.
     Tagged(&'static str, String),
@@ -51,6 +51,8 @@ struct Shared {
     /// How long a page that is written takes.
     pace: Mutex<Duration>,
     hits: Mutex<HashMap<String, u32>>,
+    left: Mutex<HashMap<String, u32>>,
+    headers: Mutex<HashMap<String, header::HeaderMap>>,
     visits: Mutex<Vec<(String, Instant)>>,
 }
 
@@ -119,6 +121,19 @@ impl Site {
         self.shared.hits.lock().get(path).copied().unwrap_or_default()
     }
 
+    /// Visits of a path whose visitor hung up before there was an answer.
+    #[must_use]
+    pub fn left(&self, path: &str) -> u32 {
+        self.shared.left.lock().get(path).copied().unwrap_or_default()
+    }
+
+    /// A header of the last visit of a path.
+    #[must_use]
+    pub fn header(&self, path: &str, name: &str) -> Option<String> {
+        let headers = self.shared.headers.lock();
+        headers.get(path)?.get(name)?.to_str().ok().map(str::to_owned)
+    }
+
     /// When each path was visited, in the order of the visits; robots.txt is left out.
     #[must_use]
     pub fn visits(&self) -> Vec<(String, Instant)> {
@@ -139,9 +154,22 @@ impl Drop for Site {
     }
 }
 
+/// One who waits for an answer that never comes: dropped when the connection is.
+struct Visitor<'a> {
+    shared: &'a Shared,
+    path: &'a str,
+}
+
+impl Drop for Visitor<'_> {
+    fn drop(&mut self) {
+        *self.shared.left.lock().entry(self.path.to_owned()).or_default() += 1;
+    }
+}
+
 async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response<Body> {
     let path = request.uri().path().to_owned();
     shared.visits.lock().push((path.clone(), Instant::now()));
+    shared.headers.lock().insert(path.clone(), request.headers().clone());
     let visit = {
         let mut hits = shared.hits.lock();
         let hits = hits.entry(path.clone()).or_default();
@@ -195,7 +223,10 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
             };
             html_response(200, request.headers().iter().map(line).collect())
         }
-        Some(Answer::Hang) => std::future::pending().await,
+        Some(Answer::Hang) => {
+            let _visitor = Visitor { shared: &shared, path: &path };
+            std::future::pending().await
+        }
         None => match path.strip_prefix("/p/").and_then(|number| number.parse::<u32>().ok()) {
             Some(number) => html_response(200, page(number)),
             None => html_response(404, "<h1>Not found</h1>".into()),

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use api::job::v1::CreateCrawlJobRequest;
 use domain::Service;
-use testkit::{Clients, Link, Member, Processes, Site, Toxic, Way};
+use serde_json::json;
+use testkit::{Clients, Link, Member, Processes, Site, Toxic, Way, eventually, rest_send};
 use tokio::time::sleep;
 use tonic::Code;
 
@@ -115,4 +116,50 @@ async fn row_68_two_job_services_share_the_work() {
     follow(&mesh, &second.name, ended).await;
     assert!(begun.elapsed() < RECOVERY, "it took {:?}", begun.elapsed());
     mesh.check(&[&job.name, &second.name]).await;
+}
+
+/// There is none to elect: each job service dispatches, settles and keeps the schedules, and what a dead one had locked is free
+/// as soon as its connection is.
+#[tokio::test(flavor = "multi_thread")]
+async fn row_68_a_lost_leader_is_replaced_within_ten_seconds() {
+    const DEPTH: u32 = 8;
+    let settings =
+        format!("[dispatch]\nqueue_depth = {DEPTH}\n[schedules]\nmin_interval = \"1s\"\npoll = \"1s\"\n");
+    let two = Processes::builder().postgres().second(Service::Job).proxied([Link::Job]);
+    let mut mesh = two.set(Service::Job, &settings).start().await;
+    let site = site(PAGES * 3, PACE * 2).await;
+    let schedule = json!({"interval": "1s", "job": {"urls": [site.url("/p/1")]}});
+    let schedule = mesh.rest.post("/v1/schedules", &schedule).await;
+    let schedule = schedule.json["name"].as_str().unwrap_or_else(|| panic!("{}", schedule.text)).to_owned();
+    let job = submit(&mesh, "crawl", whole_site(&site, 1000)).await;
+    follow(&mesh, &job.name, succeeded(40)).await;
+    eventually(async || site.hits("/p/1"), |hits| *hits > 0).await;
+
+    mesh.kill(Member(Service::Job, 1));
+    let (lost, before) = (Instant::now(), (site.all_hits(), site.hits("/p/1")));
+    // As the load balancer in front of the two would.
+    mesh.proxy(Link::Job).lead_to(mesh.address(Member(Service::Job, 2)));
+    // One job of the schedule may have been there already, and so many pages were handed out: more are found in pages that were
+    // settled since.
+    let scheduled = eventually(async || site.hits("/p/1"), |hits| *hits > before.1 + 1);
+    let crawled = eventually(async || site.all_hits(), |hits| *hits > before.0 + 4 * DEPTH);
+    let (scheduled, crawled) = tokio::join!(timed(lost, scheduled), timed(lost, crawled));
+    let name = job.name.clone();
+    timed(lost, follow(&mesh, &name, |_| true)).await;
+    println!("scheduled after {scheduled:?}, crawled after {crawled:?}");
+    assert!(lost.elapsed() < Duration::from_secs(10), "{:?}", lost.elapsed());
+
+    let path = format!("/v1/{schedule}");
+    let deleted = rest_send(mesh.rest.request(reqwest::Method::DELETE, &path)).await;
+    assert_eq!(deleted.status, 200, "{}", deleted.text);
+    let job = follow(&mesh, &job.name, ended).await;
+    assert_eq!(job.verdicts.get("ok"), Some(&(PAGES as i64 * 3)), "{job:?}");
+    mesh.spawn(Member(Service::Job, 1));
+    mesh.check(&[&job.name]).await;
+}
+
+/// How long after `since` it comes true.
+async fn timed<T>(since: Instant, what: impl Future<Output = T>) -> Duration {
+    what.await;
+    since.elapsed()
 }

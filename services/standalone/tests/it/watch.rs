@@ -1,8 +1,15 @@
 //! Following a job: server-sent events and NDJSON from any point, and cancelling while one watches.
 
-use api::job::v1::{CancelJobRequest, WatchJobRequest, job::State};
-use std::time::Duration;
-use testkit::{Mesh, Site, site::Answer};
+use api::job::v1::{
+    CancelJobRequest, CrawlConfig, CreateCrawlJobRequest, WatchJobRequest, crawl_config::Render, job::State,
+};
+use std::time::{Duration, Instant};
+use testkit::{Mesh, Site, eventually, site::Answer};
+
+/// The bar is a second, on a machine that has time for us.
+const SOON: Duration = Duration::from_secs(10);
+/// The pages' own time, long after that.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(200);
 
 /// `(id, event)` of each server-sent event in `text`.
 fn events(text: &str) -> Vec<(u64, String)> {
@@ -49,9 +56,9 @@ async fn cancel_ends_running_pages_soon() {
     let mut urls = vec![site.url("/hang")];
     urls.extend(site.pages(3));
     let job = mesh.submit(urls).await;
-    testkit::eventually(async || site.hits("/hang"), |hits| *hits == 1).await;
+    eventually(async || site.hits("/hang"), |hits| *hits == 1).await;
     let done = |job: &api::job::v1::Job| job.counts.is_some_and(|counts| counts.succeeded == 3);
-    testkit::eventually(async || mesh.job(&job.name).await, done).await;
+    eventually(async || mesh.job(&job.name).await, done).await;
 
     let mut jobs = mesh.jobs.clone();
     let request = WatchJobRequest { name: job.name.clone(), after_sequence: 0 };
@@ -78,4 +85,54 @@ async fn cancel_ends_running_pages_soon() {
         .await
         .expect("because the log has its terminal event");
     assert_eq!(last, "job.cancelled");
+}
+
+/// Cancels a job whose page waits for `/hang`, and says how long it took until nobody waited there any more.
+async fn cancel(mesh: &Mesh, site: &Site, path: &str, render: Render) -> Duration {
+    let config = CrawlConfig {
+        render: render.into(),
+        page_timeout: Some(PAGE_TIMEOUT.try_into().expect("because it is short")),
+        ..CrawlConfig::default()
+    };
+    let urls = vec![site.url(path)];
+    let job = mesh.create(CreateCrawlJobRequest { urls, config: Some(config), ..Default::default() }).await;
+    eventually(async || site.hits("/hang"), |hits| *hits == 1).await;
+    let begun = Instant::now();
+    let cancelled = mesh.jobs.clone().cancel_job(CancelJobRequest { name: job.name }).await;
+    assert_eq!(cancelled.expect("because it runs").into_inner().state(), State::Cancelled);
+    eventually(async || site.left("/hang"), |left| *left == 1).await;
+    let gone = begun.elapsed();
+    // Its place is free for the next page.
+    let busy = |lanes: &serde_json::Value| {
+        lanes.as_array().is_none_or(|lanes| lanes.iter().any(|lane| lane["busy"].as_i64() != Some(0)))
+    };
+    let lanes = async || mesh.rest.get("/v1/workers").await.json["workers"][0]["lanes"].clone();
+    eventually(lanes, |lanes| !busy(lanes)).await;
+    println!("{path} was left {gone:?} after the cancel, its place free after {:?}", begun.elapsed());
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    gone
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancel_stops_a_page_that_hangs() {
+    let (mesh, site) = (Mesh::start().await, Site::start().await);
+    site.set("/hang", Answer::Hang);
+    cancel(&mesh, &site, "/hang", Render::Http).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancel_stops_a_page_that_loops_in_the_browser() {
+    let (mesh, site) = (Mesh::start().await, Site::start().await);
+    site.set("/hang", Answer::Hang);
+    // The script is at work for ever once the site has been asked for what never comes.
+    let page =
+        "<title>Loop</title><script>fetch('/hang'); setTimeout(() => { while (true) {} }, 20)</script>";
+    site.set("/loop", Answer::Html(page.to_owned()));
+    cancel(&mesh, &site, "/loop", Render::Browser).await;
+    // The browser that had it is as good as new, or another one.
+    site.set("/app", Answer::Html(crate::render::APP.to_owned()));
+    let config = CrawlConfig { render: Render::Browser.into(), ..CrawlConfig::default() };
+    let urls = vec![site.url("/app")];
+    let job = mesh.create(CreateCrawlJobRequest { urls, config: Some(config), ..Default::default() }).await;
+    assert_eq!(mesh.ended(&job.name).await.state(), State::Succeeded);
 }
