@@ -13,6 +13,8 @@ pub(crate) const INTERNAL: &[(&str, &[Service])] = &[
     ("crawlmesh.auth.v1.AuthService/Authenticate", &[Service::Gateway]),
     ("crawlmesh.job.v1.JobService/GetJobSpec", &[Service::Crawler]),
     ("crawlmesh.job.v1.JobService/ListEvents", &[Service::Webhook]),
+    ("crawlmesh.job.v1.JobService/ReportVisit", &[Service::Crawler]),
+    ("crawlmesh.job.v1.JobService/ReserveVisit", &[Service::Crawler]),
     ("crawlmesh.result.v1.ResultService/RecallPage", &[Service::Crawler]),
     ("crawlmesh.result.v1.ResultService/StorePage", &[Service::Crawler]),
 ];

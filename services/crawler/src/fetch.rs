@@ -1,11 +1,13 @@
 //! What both lanes have in common: an order to fetch a page, and what comes back of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{JobId, PageUrl, Verdict};
 use egress::{FetchError, Relay};
+use time::OffsetDateTime;
 use tokio::time::Instant;
 use url::Url;
 
@@ -74,7 +76,7 @@ pub(crate) struct Fetched {
     /// The content, decompressed; in the browser lane the page as it was rendered.
     pub(crate) body: Bytes,
     /// From the request to the head of the answer. `None`: not known.
-    pub(crate) latency: Option<std::time::Duration>,
+    pub(crate) latency: Option<Duration>,
     /// Bytes received.
     pub(crate) wire_bytes: u64,
     /// What was taken of the page beside its content.
@@ -96,6 +98,16 @@ impl Fetched {
     /// The first header of that name, in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// After how long the site wants to be asked again.
+    pub(crate) fn retry_after(&self, now: OffsetDateTime) -> Option<Duration> {
+        classify::retry_after(self.header("retry-after")?, now)
+    }
+
+    /// Whether the site asks to slow down.
+    pub(crate) fn throttled(&self) -> bool {
+        matches!(self.status, 429 | 503)
     }
 }
 

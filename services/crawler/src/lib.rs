@@ -18,12 +18,14 @@ mod map;
 mod metrics;
 mod outcome;
 mod page;
+mod permission;
 mod source;
 mod spec;
 mod store;
 mod task;
 #[cfg(test)]
 mod tests;
+mod visits;
 mod wire;
 mod worker;
 
@@ -174,7 +176,8 @@ pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
     let robots = egress::Robots::new(client.clone(), &config.robots);
     let crawler = Crawler::new(&config, &node, bus.clone(), availability.clone(), robots)?;
     let fetch: Arc<dyn Fetch> = Arc::new(Http { client, jars });
-    let mapper = map::Mapper::new(fetch.clone(), crawler.robots.clone(), crawler.extractor.clone());
+    let visits = visits::Visits::new(node.channel(Service::Job));
+    let mapper = map::Mapper::new(fetch.clone(), crawler.robots.clone(), crawler.extractor.clone(), visits);
     let http = crawler.lane(Lane::Http, fetch, Availability::fixed(Ok(String::new())), config.http.slots);
     let browser: Arc<dyn Fetch> = match &pool {
         Ok(pool) => Arc::new(pool.clone()),

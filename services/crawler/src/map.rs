@@ -1,6 +1,7 @@
 //! The map of a site: its URLs by its sitemaps and the links of one page, without fetching the pages themselves.
 //!
-//! Promises: asks robots.txt first; few maps at a time, few files each, all within one deadline; what was not looked at is said.
+//! Promises: asks robots.txt first, and fetches each file at the one rate of its host; few maps at a time, few files each, all
+//! within one deadline and with cookies of its own; what was not looked at is said.
 
 pub(crate) mod wire;
 
@@ -12,15 +13,18 @@ use domain::{
     JobId, PageUrl, Verdict,
     follow::{Candidate, Decision, Rules},
 };
-use egress::Access;
 use extract::{Options, Sitemap};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use crate::classify::{self, Judgement};
 use crate::extraction::Extractor;
 use crate::fetch::{Fetch, Fetched, Order};
+use crate::outcome::Visit;
+use crate::permission;
 use crate::source;
+use crate::visits::Visits;
 
 /// Maps that are made at a time by one crawler.
 const MAX_MAPS: usize = 4;
@@ -76,25 +80,32 @@ pub(crate) struct Map {
 /// Makes maps. Clones share their places.
 #[derive(Clone)]
 pub(crate) struct Mapper {
-    pub(crate) fetch: Arc<dyn Fetch>,
-    pub(crate) robots: egress::Robots,
-    pub(crate) extractor: Extractor,
-    pub(crate) browser: Arc<crate::browser::options::Options>,
+    fetch: Arc<dyn Fetch>,
+    robots: egress::Robots,
+    extractor: Extractor,
+    visits: Visits,
+    browser: Arc<crate::browser::options::Options>,
     places: Arc<Semaphore>,
 }
 
 impl Mapper {
-    /// Maps with `fetch`, the HTTP lane.
-    pub(crate) fn new(fetch: Arc<dyn Fetch>, robots: egress::Robots, extractor: Extractor) -> Self {
+    /// Maps with `fetch`, the HTTP lane, when `visits` says so.
+    pub(crate) fn new(
+        fetch: Arc<dyn Fetch>,
+        robots: egress::Robots,
+        extractor: Extractor,
+        visits: Visits,
+    ) -> Self {
         let places = Arc::new(Semaphore::new(MAX_MAPS));
-        Self { fetch, robots, extractor, browser: Arc::default(), places }
+        Self { fetch, robots, extractor, visits, browser: Arc::default(), places }
     }
 
     /// Makes a map. `None`: too many are being made.
     pub(crate) async fn map(&self, plan: &Plan) -> Option<Map> {
         let _place = self.places.try_acquire().ok()?;
-        let mut map = Map::default();
-        let mut files = VecDeque::new();
+        let (mut map, mut files) = (Map::default(), VecDeque::new());
+        // No job, and yet the cookies of one.
+        let job = JobId::new();
         if plan.links {
             files.push_back((plan.start.clone(), Kind::Page, 0));
         }
@@ -111,7 +122,7 @@ impl Mapper {
                 break;
             }
             let number = map.files.len();
-            let (file, found) = self.read(plan, url, kind).await;
+            let (file, found) = self.read(plan, job, url, kind).await;
             map.files.push(file);
             for place in found.places {
                 map.add(plan, number, place);
@@ -124,10 +135,10 @@ impl Mapper {
         Some(map)
     }
 
-    async fn read(&self, plan: &Plan, url: PageUrl, kind: Kind) -> (File, Found) {
+    async fn read(&self, plan: &Plan, job: JobId, url: PageUrl, kind: Kind) -> (File, Found) {
         let mut file =
             File { url, kind, judgement: Judgement::done(Verdict::Ok, ""), http_status: None, urls: 0 };
-        let fetched = match self.fetch(plan, &file.url).await {
+        let fetched = match self.fetch(plan, job, &file.url).await {
             Ok(fetched) => fetched,
             Err(judgement) => return (File { judgement, ..file }, Found::default()),
         };
@@ -151,18 +162,29 @@ impl Mapper {
         }
     }
 
-    async fn fetch(&self, plan: &Plan, url: &PageUrl) -> Result<Fetched, Judgement> {
+    async fn fetch(&self, plan: &Plan, job: JobId, url: &PageUrl) -> Result<Fetched, Judgement> {
+        let visit = Mutex::new(Visit::default());
+        let (headers, validators, relay) = (Vec::new(), (None, None), None);
+        let (asked, browser, deadline) = (url.clone(), self.browser.clone(), plan.deadline);
+        let order =
+            Order { job, url: asked, browser, deadline, headers, validators, relay, both_lanes: false };
         let work = async {
-            if let Access::Denied { why } = self.robots.allowed(url).await {
-                return Err(Judgement::done(Verdict::Robots, why));
-            }
-            let (job, browser) = (JobId::new(), self.browser.clone());
-            let (headers, validators) = (Vec::new(), (None, None));
-            let (url, deadline, relay) = (url.clone(), plan.deadline, None);
-            let order = Order { job, url, browser, deadline, headers, validators, relay, both_lanes: false };
+            permission::ask(&self.robots, &order, &visit).await?;
+            self.visits.wait(url, plan.deadline).await?;
+            visit.lock().start = Some(mesh::clock::now());
             self.fetch.fetch(&order).await.map_err(|failure| failure.judgement())
         };
-        timeout_at(plan.deadline, work).await.unwrap_or_else(|_| Err(Judgement::late("fetch")))
+        let fetched = timeout_at(plan.deadline, work).await.unwrap_or_else(|_| Err(Judgement::late("fetch")));
+        let mut visit = visit.into_inner();
+        if let Ok(fetched) = &fetched {
+            (visit.latency, visit.throttled) = (fetched.latency, fetched.throttled());
+        } else if visit.throttled {
+            // By its robots.txt, before the file itself was asked for.
+            visit.start = visit.start.or_else(|| Some(mesh::clock::now()));
+        }
+        let retry_after = fetched.as_ref().ok().and_then(|fetched| fetched.retry_after(mesh::clock::now()));
+        self.visits.report(url, &visit, fetched.is_ok(), retry_after).await;
+        fetched
     }
 
     async fn page(&self, fetched: Fetched) -> Result<Found, Judgement> {

@@ -150,7 +150,8 @@ pub(crate) fn verdict(verdict: Verdict) -> page::Verdict {
     }
 }
 
-fn duration(duration: Duration) -> Option<prost_types::Duration> {
+/// A length of time on the wire.
+pub(crate) fn duration(duration: Duration) -> Option<prost_types::Duration> {
     prost_types::Duration::try_from(duration).ok()
 }
 

@@ -9,7 +9,6 @@ use std::time::Duration;
 use api::job::v1::page::Kind;
 use api::result::v1::{Artifact, store_page_request::Header};
 use domain::{Lane, Verdict};
-use egress::Access;
 use extract::{Document, PageStatus};
 use parking_lot::Mutex;
 use time::OffsetDateTime;
@@ -24,6 +23,7 @@ use crate::extraction::{self, Extractor};
 use crate::fetch::{Fetch, Fetched, Order};
 use crate::metrics;
 use crate::outcome::{self, Outcome, Visit};
+use crate::permission;
 use crate::spec::{self, Spec, Specs};
 use crate::store::{self, Parcel, Results};
 use crate::task::Task;
@@ -100,7 +100,7 @@ impl Bench {
         });
         let work = async {
             if spec.respect_robots {
-                self.ask_robots(&order, visit).instrument(info_span!("robots")).await?;
+                permission::ask(&self.robots, &order, visit).instrument(info_span!("robots")).await?;
             }
             let recalled = self.recall(task, spec).await;
             if let (Some(page), Some(max_age)) = (&recalled, self.max_age(spec)) {
@@ -115,7 +115,7 @@ impl Bench {
             {
                 let mut visit = visit.lock();
                 visit.latency = fetched.latency;
-                visit.throttled = order.authentic() && matches!(fetched.status, 429 | 503);
+                visit.throttled = order.authentic() && fetched.throttled();
             }
             *stage.lock() = "extract";
             if let (304, Some(page)) = (fetched.status, &recalled) {
@@ -128,24 +128,6 @@ impl Bench {
         };
         let read = timeout_at(deadline + SLACK, work).await;
         read.unwrap_or_else(|_| Err(Judgement::late(*stage.lock())))
-    }
-
-    /// Asks whether the site lets us. A site that cannot be reached is not asked further: the fetch of the page fails for
-    /// the same reason, and names it.
-    pub(crate) async fn ask_robots(&self, order: &Order, visit: &Mutex<Visit>) -> Result<(), Judgement> {
-        match self.robots.allowed_through(order.relay.as_ref(), &order.url).await {
-            Access::Allowed { crawl_delay } => {
-                let told = Some(crawl_delay.unwrap_or_default());
-                visit.lock().crawl_delay = told.filter(|_| order.authentic());
-                Ok(())
-            }
-            Access::Unreachable { answered: false, .. } => Ok(()),
-            Access::Denied { why } => Err(Judgement::done(Verdict::Robots, why)),
-            Access::Unreachable { answered: true, .. } => {
-                visit.lock().throttled = order.authentic();
-                Err(Judgement::retry(Verdict::Robots, "robots.txt could not be read"))
-            }
-        }
     }
 
     pub(crate) async fn fetch(&self, order: &Order) -> Result<Fetched, Judgement> {
@@ -182,9 +164,7 @@ impl Bench {
 
     /// Judges the answer by its status, and a success by its content.
     async fn read(&self, fetched: Fetched, spec: &Spec) -> Result<Read, Judgement> {
-        let wait =
-            fetched.header("retry-after").and_then(|value| classify::retry_after(value, mesh::clock::now()));
-        if let Some(judgement) = classify::status(fetched.status, wait) {
+        if let Some(judgement) = classify::status(fetched.status, fetched.retry_after(mesh::clock::now())) {
             return Ok(Read { fetched, judgement, document: None, lane_reason: None, cached: None });
         }
         let unwanted = spec.follow.as_ref().zip(fetched.content_type.as_deref());

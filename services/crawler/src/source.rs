@@ -13,6 +13,7 @@ use crate::discover::{Discovery, Lead};
 use crate::fetch::{Fetched, Order};
 use crate::outcome::{Outcome, Visit};
 use crate::page::{Bench, SLACK};
+use crate::permission;
 use crate::spec::Spec;
 use crate::task::Task;
 
@@ -31,7 +32,7 @@ impl Bench {
         let order = Order::new(task, spec, deadline);
         let work = async {
             if spec.respect_robots {
-                self.ask_robots(&order, visit).await?;
+                permission::ask(&self.robots, &order, visit).await?;
             }
             visit.lock().start = Some(mesh::clock::now());
             self.fetch(&order).await
@@ -44,7 +45,7 @@ impl Bench {
         {
             let mut visit = visit.lock();
             visit.latency = fetched.latency;
-            visit.throttled |= order.authentic() && matches!(fetched.status, 429 | 503);
+            visit.throttled |= order.authentic() && fetched.throttled();
         }
         let mut outcome = Outcome {
             http_status: Some(fetched.status),
@@ -52,7 +53,8 @@ impl Bench {
             ..Outcome::from(Judgement::done(Verdict::Ok, ""))
         };
         let none = matches!(fetched.status, 404 | 410);
-        if let Some(judgement) = classify::status(fetched.status, None).filter(|_| !none) {
+        let refused = classify::status(fetched.status, fetched.retry_after(mesh::clock::now()));
+        if let Some(judgement) = refused.filter(|_| !none) {
             outcome.judgement = judgement;
             return outcome;
         }

@@ -317,6 +317,25 @@ impl JobService for Handler {
         }))
     }
 
+    async fn reserve_visit(
+        &self,
+        request: Request<pb::ReserveVisitRequest>,
+    ) -> Reply<pb::ReserveVisitResponse> {
+        mesh::internal_call(&request)?;
+        let (key, patience) = wire::reserve_visit(request.get_ref())?;
+        let reservation = self.store.reserve_visit(&key, patience, mesh::clock::now()).await?;
+        Ok(Response::new(wire::reservation(reservation)))
+    }
+
+    async fn report_visit(&self, request: Request<pb::ReportVisitRequest>) -> Reply<()> {
+        mesh::internal_call(&request)?;
+        let (key, answer) = wire::report_visit(request.get_ref())?;
+        self.store.report_visit(&key, &answer, mesh::clock::now()).await?;
+        // It may be due at another time than was thought.
+        self.hub.work();
+        Ok(Response::new(()))
+    }
+
     async fn list_events(&self, request: Request<pb::ListEventsRequest>) -> Reply<pb::ListEventsResponse> {
         mesh::internal_call(&request)?;
         let request = request.into_inner();

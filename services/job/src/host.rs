@@ -7,6 +7,7 @@
 mod politeness;
 #[cfg(test)]
 pub(crate) mod tests;
+mod visit;
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use time::OffsetDateTime;
 
 pub(crate) use politeness::Paces;
 pub use politeness::{Pace, Politeness};
+pub(crate) use visit::Reservation;
 
 /// Weight of a new answer time in the smoothed one: about the last eight answers count.
 const SMOOTHING: f64 = 0.125;

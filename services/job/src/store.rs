@@ -20,6 +20,7 @@ mod settle;
 mod sql;
 mod submit;
 mod sweep;
+mod visits;
 
 #[cfg(test)]
 mod tests;

@@ -24,7 +24,7 @@ use mesh::Violations;
 use time::OffsetDateTime;
 use tonic::Status;
 
-pub(crate) use host::{host, host_key};
+pub(crate) use host::{host, host_key, report_visit, reservation, reserve_visit};
 pub(crate) use list::{JobFilter, PageFilter, list_jobs, list_pages, list_schedules, page_size};
 pub(crate) use queue::{encode_task, read_outcome};
 pub(crate) use reply::{Headers, config, entry, event, fit, job, page};

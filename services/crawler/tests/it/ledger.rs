@@ -90,6 +90,12 @@ impl JobService for Ledger {
     async fn get_host(&self, _: Request<job::GetHostRequest>) -> Reply<job::Host> {
         not_here()
     }
+    async fn reserve_visit(&self, _: Request<job::ReserveVisitRequest>) -> Reply<job::ReserveVisitResponse> {
+        Ok(Response::new(job::ReserveVisitResponse { reserved: true, wait: None }))
+    }
+    async fn report_visit(&self, _: Request<job::ReportVisitRequest>) -> Reply<()> {
+        Ok(Response::new(()))
+    }
     async fn list_events(&self, _: Request<job::ListEventsRequest>) -> Reply<job::ListEventsResponse> {
         not_here()
     }

@@ -222,6 +222,14 @@ impl job::job_service_server::JobService for Neighbours {
         unimplemented()
     }
 
+    async fn reserve_visit(&self, _: Request<job::ReserveVisitRequest>) -> Reply<job::ReserveVisitResponse> {
+        unimplemented()
+    }
+
+    async fn report_visit(&self, _: Request<job::ReportVisitRequest>) -> Reply<()> {
+        unimplemented()
+    }
+
     async fn list_events(&self, _: Request<job::ListEventsRequest>) -> Reply<job::ListEventsResponse> {
         unimplemented()
     }

@@ -194,3 +194,29 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn visits_take_their_moments_among_the_pages() {
+    let (pace, now) = (pace(), start());
+    let (delay, patience) = (pace.min_delay, 2 * SECOND);
+    let mut host = known();
+    assert_eq!(host.reserve(0, patience, now, &pace), Reservation::After(Duration::ZERO));
+    assert_eq!(host.reserve(3, patience, now, &pace), Reservation::After(delay));
+    assert_eq!(host.admit(0, now + delay, &pace), Admission::Later, "the visit has that moment");
+    assert_eq!(host.admit(0, now + 2 * delay, &pace), Admission::Now);
+    // As many as may be out: nothing is reserved.
+    let before = host.clone();
+    assert!(matches!(host.reserve(4, patience, now, &pace), Reservation::AskAgain(wait) if !wait.is_zero()));
+    assert_eq!(host, before);
+    // Too far away.
+    let asked = Answer { throttled: true, ..fetched(now, SECOND / 10) };
+    host.learn(&Answer { retry_after: Some(60 * SECOND), ..asked }, now, &pace);
+    let before = host.clone();
+    assert_eq!(host.reserve(0, patience, now, &pace), Reservation::AskAgain(60 * SECOND));
+    assert_eq!(host, before);
+    let mut local = known();
+    let open = Pace { min_delay: Duration::ZERO, latency_factor: 0.0, ..pace };
+    for _ in 0..3 {
+        assert_eq!(local.reserve(0, patience, now, &open), Reservation::After(Duration::ZERO));
+    }
+}

@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use api::job::v1 as pb;
 use domain::PageUrl;
+use mesh::Violations;
 use time::OffsetDateTime;
 use tonic::Status;
 
-use super::{reply::timestamp, violation};
-use crate::host::{Host, Pace, Reason};
+use super::{read_timestamp, reply::timestamp, violation};
+use crate::host::{Answer, Host, Pace, Reason, Reservation};
+
+/// Longest answer time, longest pause and longest wait that are believed.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// Reads `hosts/{host}` or `hosts/{host}:{port}`, as politeness counts hosts.
 pub(crate) fn host_key(field: &str, name: &str) -> Result<String, Status> {
@@ -18,6 +22,51 @@ pub(crate) fn host_key(field: &str, name: &str) -> Result<String, Status> {
         return Err(bad());
     }
     PageUrl::parse(&format!("http://{host}/")).map(|url| url.host_key()).map_err(|_| bad())
+}
+
+/// Reads for which host a visit is reserved, and how long the visitor can wait.
+pub(crate) fn reserve_visit(request: &pb::ReserveVisitRequest) -> Result<(String, Duration), Status> {
+    let key = host_key("name", &request.name)?;
+    let patience = request.patience.and_then(|patience| Duration::try_from(patience).ok());
+    let patience = patience.ok_or_else(|| violation("patience", "OUT_OF_RANGE", "must be at least 0s"))?;
+    Ok((key, patience.min(LONGEST)))
+}
+
+/// A reservation as its visitor sees it.
+pub(crate) fn reservation(reservation: Reservation) -> pb::ReserveVisitResponse {
+    let (reserved, wait) = match reservation {
+        Reservation::After(wait) => (true, wait),
+        Reservation::AskAgain(wait) => (false, wait),
+    };
+    pb::ReserveVisitResponse { reserved, wait: prost_types::Duration::try_from(wait).ok() }
+}
+
+/// Reads how a host answered to a visit.
+pub(crate) fn report_visit(request: &pb::ReportVisitRequest) -> Result<(String, Answer), Status> {
+    let key = host_key("name", &request.name)?;
+    let start_time = request.start_time.and_then(read_timestamp);
+    let mut wrong = Violations::new();
+    if start_time.is_none() {
+        wrong.add("start_time", "REQUIRED", "must be a point in time");
+    }
+    let mut duration = |field: &str, given: Option<prost_types::Duration>| {
+        let given = given?;
+        let read = Duration::try_from(given).ok();
+        if read.is_none() {
+            wrong.add(field, "OUT_OF_RANGE", "must be at least 0s");
+        }
+        read.map(|read| read.min(LONGEST))
+    };
+    let answer = Answer {
+        start_time,
+        answered: request.answered,
+        latency: duration("latency", request.latency),
+        crawl_delay: duration("crawl_delay", request.crawl_delay),
+        throttled: request.throttled,
+        retry_after: duration("retry_after", request.retry_after),
+    };
+    wrong.into_result()?;
+    Ok((key, answer))
 }
 
 /// A host as callers see it.

@@ -15,3 +15,4 @@ mod lists;
 mod schedules;
 mod submit;
 mod turns;
+mod visits;

@@ -88,3 +88,56 @@ async fn a_crawl_delay_is_kept() {
     assert_eq!(mesh.ended(&job.name).await.state(), State::Succeeded);
     assert!(closest(&site) >= Duration::from_millis(400) - SLACK, "{:?}", site.visits());
 }
+
+/// A page with a cookie, a sitemap of sitemaps, and its parts: six files that a map reads.
+fn site_to_map(site: &Site, parts: usize) {
+    let cookie = vec![("set-cookie", "seen=yes".to_owned())];
+    site.set("/", Answer::Refuse(u32::MAX, 200, cookie));
+    let part = |number: usize| format!("/sitemap-{number}.xml");
+    let list = |entries: String, kind: &str| {
+        Answer::Bytes("application/xml", format!("<{kind}>{entries}</{kind}>").into_bytes())
+    };
+    let parts: Vec<String> = (0..parts).map(part).collect();
+    let index = parts.iter().map(|path| format!("<sitemap><loc>{}</loc></sitemap>", site.url(path)));
+    site.set("/sitemap.xml", list(index.collect(), "sitemapindex"));
+    for path in parts {
+        site.set(&path, list(format!("<url><loc>{}</loc></url>", site.url(&format!("/a{path}"))), "urlset"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_map_takes_its_turns_among_the_pages_and_has_its_own_cookies() {
+    let mesh = Mesh::builder().set(Service::Job, SPACED).start().await;
+    let site = Site::start().await;
+    site_to_map(&site, 3);
+    let job = mesh.submit(site.pages(10)).await;
+    let request = serde_json::json!({"url": site.url("/")});
+    let map = mesh.rest.post("/v1/map", &request).await;
+    assert_eq!((map.status, map.json["urls"].as_array().map(Vec::len)), (200, Some(3)), "{}", map.text);
+    assert_eq!(mesh.ended(&job.name).await.state(), State::Succeeded);
+    assert_eq!(site.visits().len(), 10 + 5, "robots.txt is no visit");
+    assert!(closest(&site) >= Duration::from_millis(100) - SLACK, "{:?}", site.visits());
+    assert_eq!(site.header("/sitemap-2.xml", "cookie").as_deref(), Some("seen=yes"), "one jar for the map");
+    assert_eq!(site.header("/p/9", "cookie"), None, "and none for anybody else");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_map_slows_a_host_down_for_everybody_and_says_what_it_left_out() {
+    let (mesh, site) = (Mesh::start().await, Site::start().await);
+    site_to_map(&site, 1);
+    site.set("/sitemap.xml", Answer::Refuse(u32::MAX, 429, vec![("retry-after", "600".to_owned())]));
+    let map = mesh.rest.post("/v1/map", &serde_json::json!({"url": site.url("/")})).await;
+    let sources = |map: &testkit::rest::Answer| -> Vec<(String, String)> {
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let sources = map.json["sources"].as_array().cloned().unwrap_or_default();
+        sources.iter().map(|source| (text(&source["verdict"]), text(&source["detail"]))).collect()
+    };
+    assert_eq!(sources(&map).last(), Some(&("BLOCKED".to_owned(), "HTTP 429".to_owned())), "{}", map.text);
+    let told = host(&mesh, &site).await;
+    assert!(told.throttles == 1 && told.hold_time.is_some(), "{told:?}");
+    // Nobody waits ten minutes for the next one.
+    let visits = site.visits().len();
+    let map = mesh.rest.post("/v1/map", &serde_json::json!({"url": site.url("/")})).await;
+    assert!(sources(&map).iter().all(|source| *source == ("TIMEOUT".into(), "host".into())), "{}", map.text);
+    assert_eq!(site.visits().len(), visits);
+}
