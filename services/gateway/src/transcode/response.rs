@@ -1,7 +1,7 @@
 //! Answers: JSON, server-sent events, NDJSON, or raw bytes.
 //!
 //! JSON has the names of the proto files, default values included, and 64-bit integers as numbers: every one of the
-//! protocol is a count or a size below 2^53.
+//! protocol is a count or a size below 2^53. Numbers without a fraction are written without one.
 
 use std::time::Duration;
 
@@ -24,9 +24,32 @@ pub(crate) fn to_json(message: &DynamicMessage) -> Result<Value, Status> {
         .skip_default_fields(false)
         .use_proto_field_name(true)
         .stringify_64_bit_integers(false);
-    message
+    let mut json = message
         .serialize_with_options(serde_json::value::Serializer, &options)
-        .map_err(|error| mesh::fail(Code::Internal, "ENCODE_FAILED", &error))
+        .map_err(|error| mesh::fail(Code::Internal, "ENCODE_FAILED", &error))?;
+    write_whole(&mut json);
+    Ok(json)
+}
+
+/// Writes `1.0` as `1`: `google.protobuf.Struct` has no other numbers than doubles, and a reader that sent 1 expects 1.
+fn write_whole(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            if let Some(whole) = number.as_f64().filter(|_| number.is_f64()).and_then(whole) {
+                *value = whole.into();
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(write_whole),
+        Value::Object(fields) => fields.values_mut().for_each(write_whole),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
+}
+
+/// The integer that a number is, if it is one: every double without a fraction and below 2^63 is, exactly. Negative zero is none.
+fn whole(number: f64) -> Option<i64> {
+    let limit = -(i64::MIN as f64);
+    let fits = number.fract() == 0.0 && number.abs() < limit && !(number == 0.0 && number.is_sign_negative());
+    fits.then_some(number as i64)
 }
 
 /// Whether the client takes `media`, by its Accept header: absent, the type, its group, or anything. Weights are not
@@ -189,6 +212,33 @@ mod tests {
         assert_eq!(value["job"]["state"], "RUNNING");
         assert_eq!(value["job"]["counts"]["failed"], json!(0), "defaults are there");
         assert!(value.get("occurTime").is_none(), "names are those of the proto file");
+    }
+
+    #[test]
+    fn numbers_of_a_struct_are_as_they_came() {
+        let pool = DescriptorPool::decode(api::FILE_DESCRIPTOR_SET).unwrap();
+        let document = pool.get_message_by_name("crawlmesh.result.v1.Document").unwrap();
+        let text = r#"{"metadata": {"one": 1, "list": [0, -7, 0.5, 9007199254740993], "large": 1e18, "huge": 1e300, "small": -0.0}}"#;
+        let mut json = serde_json::Deserializer::from_str(text);
+        let shown = to_json(&DynamicMessage::deserialize(document, &mut json).unwrap()).unwrap();
+        let metadata = &shown["metadata"];
+        assert_eq!(metadata["one"].to_string(), "1");
+        // A double has no 9007199254740993.
+        assert_eq!(metadata["list"].to_string(), "[0,-7,0.5,9007199254740992]");
+        assert_eq!(metadata["large"].to_string(), "1000000000000000000");
+        assert_eq!(
+            (metadata["huge"].as_f64(), metadata["small"].to_string()),
+            (Some(1e300), "-0.0".to_owned())
+        );
+        for (number, expected) in [
+            (9_223_372_036_854_774_784.0, Some(9_223_372_036_854_774_784)),
+            (9_223_372_036_854_775_808.0, None),
+            (-9_223_372_036_854_774_784.0, Some(-9_223_372_036_854_774_784)),
+            (f64::NAN, None),
+            (f64::INFINITY, None),
+        ] {
+            assert_eq!(whole(number), expected, "{number}");
+        }
     }
 
     #[test]

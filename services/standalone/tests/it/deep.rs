@@ -105,7 +105,7 @@ async fn depth_first_goes_down_and_best_first_goes_for_the_words() {
     assert_eq!(done.len(), 30, "{job}");
     assert_eq!(days, 29, "the seed, and days");
     let day = done.iter().find(|page| path(page) == "/calendar/1").expect("because it is the best");
-    assert_eq!(day["score"], 1.0, "{day}");
+    assert_eq!(day["score"], 1, "{day}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -221,7 +221,7 @@ async fn a_dry_run_names_the_rule_for_each_url() {
     let lines = answer.json["results"].as_array().cloned().unwrap_or_default();
     let rules: Vec<&str> = lines.iter().filter_map(|line| line["rule"].as_str()).collect();
     assert_eq!(rules, ["same domain", "exclude glob /old/**", "other domain", "known", "invalid", "known"]);
-    assert_eq!((&lines[0]["admitted"], &lines[0]["score"]), (&json!(true), &json!(1.0)));
+    assert_eq!((&lines[0]["admitted"], &lines[0]["score"]), (&json!(true), &json!(1)));
     assert_eq!(lines[0]["canonical_url"], "https://docs.example.com/rust");
     assert_eq!(lines[5]["same_as"], urls[0]);
     let bad = json!({"seed": "", "deep_crawl": {"exclude": [{"regex": "("}]}, "urls": []});
