@@ -26,7 +26,7 @@ pub use config::Config;
 pub use entry::main;
 pub use error::{Violations, error_reason, fail, refuse, refuse_with};
 pub use node::{Node, Shutdown};
-pub use policy::allowed;
+pub use policy::{allowed, public};
 pub use server::Server;
 pub use task::{Task, TaskError, spawn};
 pub use tls::{Ca, Identity, install_crypto_provider};

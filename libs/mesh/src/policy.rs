@@ -1,7 +1,7 @@
 //! Who may call what: the one table of the mesh, closed by default.
 //!
-//! Methods with an HTTP route are public and come through the gateway. The others are internal and named here with their
-//! callers. Health is open to every member; so is reflection, where it is switched on.
+//! Methods with an HTTP route are public and come through the gateway, and so do those named here that can have none. The others
+//! are internal and named here with their callers. Health is open to every member; so is reflection, where it is switched on.
 
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -19,6 +19,9 @@ pub(crate) const INTERNAL: &[(&str, &[Service])] = &[
     ("crawlmesh.result.v1.ResultService/StorePage", &[Service::Crawler]),
 ];
 
+/// Public methods without an HTTP route: REST has no form for a stream of requests.
+const PUBLIC_STREAMS: &[&str] = &["crawlmesh.job.v1.JobService/ImportCrawlJob"];
+
 /// Services that every member may call.
 const OPEN: &[&str] = &[
     "grpc.health.v1.Health",
@@ -31,7 +34,7 @@ const OPEN: &[&str] = &[
 pub(crate) struct Method {
     /// `package.Service/Method`: one of the closed set, so it may label metrics.
     pub(crate) path: &'static str,
-    /// It has an HTTP route.
+    /// Anybody with a credential may call it, through the gateway.
     pub(crate) public: bool,
     /// It answers with a stream.
     pub(crate) streams: bool,
@@ -45,7 +48,8 @@ static METHODS: LazyLock<HashMap<&'static str, Method>> = LazyLock::new(|| {
     for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
         // Lives as long as the process, once for each method of the protocol.
         let path: &'static str = format!("{}/{}", method.parent_service().full_name(), method.name()).leak();
-        let public = route.as_ref().is_some_and(|route| method.options().has_extension(route));
+        let routed = route.as_ref().is_some_and(|route| method.options().has_extension(route));
+        let public = routed || PUBLIC_STREAMS.contains(&path);
         methods.insert(path, Method { path, public, streams: method.is_server_streaming() });
     }
     methods
@@ -54,6 +58,12 @@ static METHODS: LazyLock<HashMap<&'static str, Method>> = LazyLock::new(|| {
 /// A method of the protocol by its path, `/package.Service/Method` with or without the first slash.
 pub(crate) fn method(path: &str) -> Option<Method> {
     METHODS.get(path.strip_prefix('/').unwrap_or(path)).copied()
+}
+
+/// Whether a method is public. The path is `/package.Service/Method`, with or without the first slash.
+#[must_use]
+pub fn public(path: &str) -> bool {
+    method(path).is_some_and(|method| method.public)
 }
 
 /// Whether a method answers with a stream. Those of health and reflection may, and are not in our descriptors.
@@ -96,6 +106,8 @@ mod tests {
             (Service::Crawler, "/crawlmesh.job.v1.JobService/GetJob", false),
             (Service::Crawler, "/crawlmesh.job.v1.JobService/GetJobSpec", true),
             (Service::Gateway, "/crawlmesh.job.v1.JobService/GetJobSpec", false),
+            (Service::Gateway, "/crawlmesh.job.v1.JobService/ImportCrawlJob", true),
+            (Service::Crawler, "/crawlmesh.job.v1.JobService/ImportCrawlJob", false),
             (Service::Webhook, "/crawlmesh.job.v1.JobService/ListEvents", true),
             (Service::Crawler, "/crawlmesh.result.v1.ResultService/StorePage", true),
             (Service::Gateway, "/crawlmesh.result.v1.ResultService/StorePage", false),

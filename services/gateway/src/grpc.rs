@@ -1,6 +1,6 @@
 //! Native gRPC on the public port: the same credential, then bytes through to the service that owns the method.
 //!
-//! Only methods with a REST route are public. What the client says about itself to members of the mesh is dropped: of
+//! Only public methods are known here. What the client says about itself to members of the mesh is dropped: of
 //! its headers only those of the protocol go on.
 
 use std::{collections::HashMap, convert::Infallible, pin::Pin, time::Duration};

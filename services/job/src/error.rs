@@ -18,6 +18,12 @@ pub(crate) enum Error {
     /// The schedule is not the one that the change was made for.
     #[error("schedule {0} was changed in between")]
     ScheduleChanged(ScheduleId),
+    /// The last job of a schedule that may have one at a time has not ended.
+    #[error("the last job of schedule {0} has not ended")]
+    ScheduleBusy(ScheduleId),
+    /// The rules forbid the job of a schedule by now, for this reason.
+    #[error("the job of the schedule is not allowed any more: {0}")]
+    ScheduleRefused(String),
     /// More schedules than `schedules.max_per_tenant`.
     #[error("the tenant has {0} schedules, and may have no more")]
     TooManySchedules(u64),
@@ -65,6 +71,8 @@ impl From<Error> for Status {
             Error::NotFound(_) => mesh::refuse(Code::NotFound, "JOB_NOT_FOUND", &error),
             Error::NoSchedule(_) => mesh::refuse(Code::NotFound, "SCHEDULE_NOT_FOUND", &error),
             Error::ScheduleChanged(_) => mesh::refuse(Code::Aborted, "SCHEDULE_CHANGED", &error),
+            Error::ScheduleBusy(_) => mesh::refuse(Code::FailedPrecondition, "SCHEDULE_BUSY", &error),
+            Error::ScheduleRefused(_) => mesh::refuse(Code::FailedPrecondition, "SCHEDULE_REFUSED", &error),
             Error::TooManySchedules(_) => mesh::refuse(Code::ResourceExhausted, "TOO_MANY_SCHEDULES", &error),
             Error::Finished(..) => mesh::refuse(Code::FailedPrecondition, "JOB_FINISHED", &error),
             Error::NothingToRetry(_) => mesh::refuse(Code::FailedPrecondition, "NOTHING_TO_RETRY", &error),

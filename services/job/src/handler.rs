@@ -13,16 +13,18 @@ use tokio::{
     sync::Semaphore,
     time::{Instant, sleep_until},
 };
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 use tracing::{Span, info};
 
 use crate::{
+    announcer::Announcer,
     error::Error,
     host::Host,
     hub::Hub,
+    import::{self, Bounds},
     job::Job,
     metrics,
-    spec::Submission,
+    spec::{Spec, Submission},
     store::{Prepared, Store},
     submitter::Submitter,
     trace,
@@ -48,11 +50,14 @@ pub(crate) struct Handler {
     pub(crate) submitter: Submitter,
     pub(crate) bus: Bus,
     pub(crate) hub: Hub,
+    pub(crate) announcer: Announcer,
     pub(crate) rules: Arc<Rules>,
     /// For how long a request id returns its first job.
     pub(crate) request_id_retention: Duration,
     /// Bytes of a list answer: half of the largest message.
     pub(crate) answer_budget: usize,
+    /// Bytes of a submission that comes as a stream.
+    pub(crate) max_import: usize,
     pub(crate) watches: Arc<Semaphore>,
     pub(crate) shutdown: Shutdown,
 }
@@ -81,6 +86,19 @@ impl Handler {
                 () = self.shutdown.begun() => return Ok(job),
             }
         }
+    }
+
+    /// Makes a job of a request.
+    async fn create(&self, request: pb::CreateCrawlJobRequest, call: &mesh::TenantCall) -> Reply<pb::Job> {
+        let submission = wire::submission(request, &self.rules)?;
+        check_baseline(&self.store, call, "baseline", submission.baseline, &submission.spec).await?;
+        let mut job = self.accept(&submission, call).await?;
+        if !submission.wait.is_zero() {
+            // The job is accepted: whatever happens to the wait, the caller learns its name.
+            let waited = self.wait_for_end(call.tenant, job.id, submission.wait, call.deadline).await;
+            job = waited.unwrap_or(job);
+        }
+        Ok(Response::new(wire::job(&job, Headers::Hidden)))
     }
 
     /// A new job with the URLs of the failed pages of an ended one; held against the rules and scopes of today.
@@ -114,19 +132,26 @@ impl Handler {
         if new {
             metrics::created();
             info!(job = %job.id, pages = job.counts.found, "job accepted");
-            self.announce(&job).await;
+            self.announcer.tell(&job).await;
         }
         Ok(job)
     }
+}
 
-    /// Wakes everyone who has to do with a job that a call changed.
-    async fn announce(&self, job: &Job) {
-        self.hub.changed(job.id);
-        self.hub.work();
-        if job.webhook.is_some() {
-            self.bus.notify("event", Bytes::new()).await;
-        }
-    }
+/// Holds the job that pages are to be compared with against what they are asked for.
+async fn check_baseline(
+    store: &Store,
+    call: &mesh::TenantCall,
+    field: &str,
+    baseline: Option<JobId>,
+    spec: &Spec,
+) -> Result<(), Status> {
+    let Some(baseline) = baseline else { return Ok(()) };
+    let baseline = match store.job(call.tenant, baseline).await {
+        Err(Error::NotFound(_)) => None,
+        found => Some(found?),
+    };
+    wire::check_baseline(field, spec, baseline.as_ref())
 }
 
 #[tonic::async_trait]
@@ -134,21 +159,18 @@ impl JobService for Handler {
     async fn create_crawl_job(&self, request: Request<pb::CreateCrawlJobRequest>) -> Reply<pb::Job> {
         let call = mesh::call(&request)?;
         call.require(Scope::JobsWrite)?;
-        let submission = wire::submission(request.into_inner(), &self.rules)?;
-        if let Some(baseline) = submission.baseline {
-            let baseline = match self.store.job(call.tenant, baseline).await {
-                Err(Error::NotFound(_)) => None,
-                found => Some(found?),
-            };
-            wire::check_baseline(&submission, baseline.as_ref())?;
-        }
-        let mut job = self.accept(&submission, &call).await?;
-        if !submission.wait.is_zero() {
-            // The job is accepted: whatever happens to the wait, the caller learns its name.
-            let waited = self.wait_for_end(call.tenant, job.id, submission.wait, call.deadline).await;
-            job = waited.unwrap_or(job);
-        }
-        Ok(Response::new(wire::job(&job, Headers::Hidden)))
+        self.create(request.into_inner(), &call).await
+    }
+
+    async fn import_crawl_job(
+        &self,
+        request: Request<Streaming<pb::ImportCrawlJobRequest>>,
+    ) -> Reply<pb::Job> {
+        let call = mesh::call(&request)?;
+        call.require(Scope::JobsWrite)?;
+        let bounds = Bounds { urls: self.rules.max_urls, bytes: self.max_import };
+        let request = import::collect(request.into_inner(), bounds).await?;
+        self.create(request, &call).await
     }
 
     async fn test_urls(&self, request: Request<pb::TestUrlsRequest>) -> Reply<pb::TestUrlsResponse> {
@@ -195,7 +217,7 @@ impl JobService for Handler {
             info!(job = %id, pages = job.counts.cancelled, "job cancelled");
             // Crawlers stop its pages; what they answer all the same is stale.
             self.bus.notify("cancel", Bytes::from(id.to_string())).await;
-            self.announce(&job).await;
+            self.announcer.tell(&job).await;
         }
         Ok(Response::new(wire::job(&job, Headers::Hidden)))
     }
@@ -207,7 +229,7 @@ impl JobService for Handler {
         let (job, paused) = self.store.pause(call.tenant, id, call.time).await?;
         if paused {
             info!(job = %id, "job paused");
-            self.announce(&job).await;
+            self.announcer.tell(&job).await;
         }
         Ok(Response::new(wire::job(&job, Headers::Hidden)))
     }
@@ -219,7 +241,7 @@ impl JobService for Handler {
         let (job, resumed) = self.store.resume(call.tenant, id, call.time).await?;
         if resumed {
             info!(job = %id, "job resumed");
-            self.announce(&job).await;
+            self.announcer.tell(&job).await;
         }
         Ok(Response::new(wire::job(&job, Headers::Hidden)))
     }
@@ -235,7 +257,7 @@ impl JobService for Handler {
             (0, true) => self.retry_ended(&job, request.request_id, &call).await?,
             (0, false) => return Err(Error::NothingToRetry(id).into()),
             _ => {
-                self.announce(&job).await;
+                self.announcer.tell(&job).await;
                 job
             }
         };
@@ -250,7 +272,7 @@ impl JobService for Handler {
         let id = wire::job_id("name", &request.name)?;
         let priority = wire::priority(request.priority)?;
         let job = self.store.prioritize(call.tenant, id, priority).await?;
-        self.announce(&job).await;
+        self.announcer.tell(&job).await;
         Ok(Response::new(wire::job(&job, Headers::Hidden)))
     }
 

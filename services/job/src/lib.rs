@@ -3,6 +3,7 @@
 //! Promises: a job that was answered is on disk; every URL ends in exactly one verdict and is counted once at every read;
 //! exactly one event of a job is terminal; killing this process, or wiping the queue, delays a job and loses nothing.
 
+mod announcer;
 mod change;
 mod discovery;
 mod dispatcher;
@@ -13,6 +14,7 @@ mod frontier;
 mod handler;
 mod host;
 mod hub;
+mod import;
 mod janitor;
 mod job;
 mod metrics;
@@ -61,6 +63,7 @@ pub use settler::Settle;
 pub use verify::{Report, verify};
 
 use crate::{
+    announcer::Announcer,
     dispatcher::Dispatcher,
     handler::{Handler, ScheduleHandler},
     host::Paces,
@@ -136,6 +139,8 @@ pub struct Limits {
     pub submit_queue: usize,
     /// Submissions of one transaction.
     pub submit_group: usize,
+    /// Bytes of a submission that comes as a stream.
+    pub max_import: bytesize::ByteSize,
 }
 
 /// `[deep_crawl]`.
@@ -204,6 +209,8 @@ impl mesh::Config for Config {
             0,
             50_000,
         );
+        let max_import = usize::try_from(self.limits.max_import.as_u64()).unwrap_or(usize::MAX);
+        range("limits.max_import", max_import, 1, 1 << 30);
         range("limits.submit_queue", self.limits.submit_queue, 1, 100_000);
         range("limits.submit_group", self.limits.submit_group, 1, 1000);
         range("dispatch.queue_depth", self.dispatch.queue_depth, 1, 10_000);
@@ -244,6 +251,7 @@ pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
     let schedules = ScheduleHandler {
         store: store.clone(),
         hub: hub.clone(),
+        announcer: handler.announcer.clone(),
         rules: Arc::clone(&handler.rules),
         limits: config.schedules.clone(),
         request_id_retention: config.janitor.request_id_retention,
@@ -251,8 +259,8 @@ pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
     };
     let scheduler = Scheduler {
         store: store.clone(),
-        bus: bus.clone(),
         hub: hub.clone(),
+        announcer: handler.announcer.clone(),
         rules: Arc::clone(&handler.rules),
         poll: config.schedules.poll,
     };
@@ -325,12 +333,14 @@ fn handler(
         submitter,
         bus: bus.clone(),
         hub: hub.clone(),
+        announcer: Announcer { bus: bus.clone(), hub: hub.clone() },
         rules: Arc::new(Rules {
             max_urls: config.limits.max_urls,
             max_pages: config.deep_crawl.max_pages,
             policy,
         }),
         request_id_retention: config.janitor.request_id_retention,
+        max_import: usize::try_from(config.limits.max_import.as_u64()).unwrap_or(usize::MAX),
         answer_budget: (config.server.max_message_bytes() / 2).min(MAX_ANSWER),
         watches: Arc::new(Semaphore::new(config.limits.max_watches)),
         shutdown: shutdown.clone(),

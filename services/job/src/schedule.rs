@@ -219,13 +219,18 @@ impl Schedule {
         Ok(())
     }
 
+    /// What is to be done when somebody asks for a job, whatever the times are.
+    pub(crate) fn asked(&self, busy: bool) -> Turn {
+        if busy && self.plan.overlap == Overlap::Skip { Turn::Skip } else { Turn::Fire }
+    }
+
     /// What is to be done now; `busy` says that the last job has not ended. None: its time has not come, or another process
     /// has taken it.
     pub(crate) fn turn(&self, now: OffsetDateTime, busy: bool) -> Option<Turn> {
         if self.plan.paused || self.next_time.is_none_or(|due| due > now) {
             return None;
         }
-        Some(if busy && self.plan.overlap == Overlap::Skip { Turn::Skip } else { Turn::Fire })
+        Some(self.asked(busy))
     }
 
     /// Goes on to the first time after `now`: times that have passed are not made up for.
@@ -242,6 +247,11 @@ impl Schedule {
     /// Notes the job of the time that has come.
     pub(crate) fn fire(&mut self, job: JobId) {
         self.last_time = self.next_time;
+        self.created(job);
+    }
+
+    /// Notes a job that somebody asked for.
+    pub(crate) fn created(&mut self, job: JobId) {
         self.last_job = Some(job);
         self.last_error = None;
         self.fired += 1;

@@ -6,12 +6,12 @@ use std::{sync::Arc, time::Duration};
 
 use domain::ScheduleId;
 use mesh::Shutdown;
-use queue::Bus;
 use time::OffsetDateTime;
 use tokio::time::sleep;
 use tracing::{Instrument, Span, debug, error, info, info_span, warn};
 
 use crate::{
+    announcer::Announcer,
     error::Error,
     hub::Hub,
     job::Job,
@@ -28,8 +28,8 @@ const LEAST: Duration = Duration::from_millis(10);
 /// The loop.
 pub(crate) struct Scheduler {
     pub(crate) store: Store,
-    pub(crate) bus: Bus,
     pub(crate) hub: Hub,
+    pub(crate) announcer: Announcer,
     pub(crate) rules: Arc<Rules>,
     /// How long it sleeps at most: another process may have changed a schedule.
     pub(crate) poll: Duration,
@@ -83,11 +83,7 @@ impl Scheduler {
                 metrics::schedule_due("created");
                 metrics::created();
                 info!(job = %job.id, pages = job.counts.found, "a schedule created a job");
-                self.hub.changed(job.id);
-                self.hub.work();
-                if job.webhook.is_some() {
-                    self.bus.notify("event", bytes::Bytes::new()).await;
-                }
+                self.announcer.tell(&job).await;
             }
             Some(DueSchedule::Skipped) => {
                 metrics::schedule_due("skipped");

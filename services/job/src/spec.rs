@@ -180,6 +180,7 @@ impl Submission {
         let mut text = serde_json::to_vec(&canonical).unwrap_or_default();
         // Added only where there is one: requests of before there was a choice keep their hashes.
         text.extend(self.baseline.iter().flat_map(|job| job.0.into_bytes()));
+        text.extend(self.schedule.iter().flat_map(|schedule| schedule.0.into_bytes()));
         blake3::hash(&text).into()
     }
 }

@@ -37,7 +37,7 @@ pub(crate) use dispatch::{Dispatched, Held, Picked};
 pub(crate) use frontier::Turns;
 pub(crate) use hosts::Due;
 pub(crate) use log::Entry;
-pub(crate) use schedules::{Due as DueSchedule, New as NewSchedule};
+pub(crate) use schedules::{Asked as AskedSchedule, Due as DueSchedule, New as NewSchedule};
 pub(crate) use settle::{SettleRules, Settled};
 pub(crate) use submit::{Accepted, Prepared};
 pub(crate) use sweep::Ages;

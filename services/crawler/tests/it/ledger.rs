@@ -57,6 +57,9 @@ impl JobService for Ledger {
     async fn create_crawl_job(&self, _: Request<job::CreateCrawlJobRequest>) -> Reply<job::Job> {
         not_here()
     }
+    async fn import_crawl_job(&self, _: Request<Streaming<job::ImportCrawlJobRequest>>) -> Reply<job::Job> {
+        not_here()
+    }
     async fn get_job(&self, _: Request<job::GetJobRequest>) -> Reply<job::Job> {
         not_here()
     }

@@ -1,5 +1,7 @@
 //! The REST routes, read from the `google.api.http` options in the descriptors. No route is written by hand.
 
+use std::collections::HashMap;
+
 use anyhow::{Context as _, ensure};
 use domain::Service;
 use http::{Method, uri::PathAndQuery};
@@ -48,11 +50,32 @@ impl Route {
     }
 }
 
-/// Every route.
+/// A public method as gRPC calls it.
+#[derive(Debug)]
+pub(crate) struct Native {
+    /// The method.
+    pub(crate) method: MethodDescriptor,
+    /// The service that owns it.
+    pub(crate) owner: Service,
+    /// `/package.Service/Method`.
+    pub(crate) path: PathAndQuery,
+}
+
+impl Native {
+    fn read(method: &MethodDescriptor) -> anyhow::Result<Self> {
+        let package = method.parent_file().package_name().to_owned();
+        let owner = Service::from_package(&package).with_context(|| format!("no service owns {package}"))?;
+        let path = format!("/{}/{}", method.parent_service().full_name(), method.name()).parse()?;
+        Ok(Self { method: method.clone(), owner, path })
+    }
+}
+
+/// Every route, and every public method.
 #[derive(Debug)]
 pub(crate) struct Routes {
     all: Vec<Route>,
     tree: Tree<usize>,
+    natives: HashMap<String, Native>,
 }
 
 impl Routes {
@@ -60,8 +83,12 @@ impl Routes {
     pub(crate) fn read(pool: &DescriptorPool) -> anyhow::Result<Self> {
         let option =
             pool.get_extension_by_name("google.api.http").context("the descriptors lack google.api.http")?;
-        let mut routes = Self { all: Vec::new(), tree: Tree::default() };
+        let mut routes = Self { all: Vec::new(), tree: Tree::default(), natives: HashMap::new() };
         for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
+            let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+            if mesh::public(&path) {
+                routes.natives.insert(path, Native::read(&method)?);
+            }
             let options = method.options();
             if !options.has_extension(&option) {
                 continue;
@@ -106,11 +133,9 @@ impl Routes {
             field => BodyRule::Field(field.to_owned()),
         };
         ensure!(!method.is_client_streaming(), "client streams have no REST form");
-        let package = method.parent_file().package_name().to_owned();
-        let owner = Service::from_package(&package).with_context(|| format!("no service owns {package}"))?;
-        let path = format!("/{}/{}", method.parent_service().full_name(), method.name()).parse()?;
+        let Native { method, owner, path } = Native::read(method)?;
         self.tree.add(template.clone(), self.all.len());
-        self.all.push(Route { verb, template, text, body, method: method.clone(), owner, path });
+        self.all.push(Route { verb, template, text, body, method, owner, path });
         Ok(())
     }
 
@@ -140,9 +165,9 @@ impl Routes {
         Err(Problem::method_not_allowed(allowed.join(", ")))
     }
 
-    /// The route of a gRPC method, if it is public. The path is `/package.Service/Method`.
-    pub(crate) fn method(&self, path: &str) -> Option<&Route> {
-        self.all.iter().find(|route| route.path == path)
+    /// A gRPC method, if it is public. The path is `/package.Service/Method`.
+    pub(crate) fn method(&self, path: &str) -> Option<&Native> {
+        self.natives.get(path)
     }
 }
 
@@ -175,6 +200,8 @@ mod tests {
             assert_eq!(route.path, method, "{path}");
             assert!(routes.method(method).is_some());
         }
+        let streamed = "/crawlmesh.job.v1.JobService/ImportCrawlJob";
+        assert!(routes.method(streamed).is_some_and(|native| native.path == streamed), "gRPC only");
         assert!(routes.method("/crawlmesh.auth.v1.AuthService/Authenticate").is_none(), "internal");
         assert!(routes.method("/crawlmesh.result.v1.ResultService/StorePage").is_none(), "internal");
     }

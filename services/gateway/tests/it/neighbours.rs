@@ -135,6 +135,25 @@ impl job::job_service_server::JobService for Neighbours {
         Ok(Response::new(job_in(job::job::State::Queued)))
     }
 
+    async fn import_crawl_job(
+        &self,
+        request: Request<Streaming<job::ImportCrawlJobRequest>>,
+    ) -> Reply<job::Job> {
+        self.note(&request)?;
+        let mut parts = request.into_inner();
+        let mut created = job::CreateCrawlJobRequest::default();
+        while let Some(part) = parts.message().await? {
+            match part.part {
+                Some(job::import_crawl_job_request::Part::Job(job)) => created = job,
+                Some(job::import_crawl_job_request::Part::Urls(urls)) => created.urls.extend(urls.urls),
+                Some(job::import_crawl_job_request::Part::End(_)) => {}
+                None => return Err(Status::invalid_argument("nothing")),
+            }
+        }
+        *self.created.lock().unwrap() = Some(created);
+        Ok(Response::new(job_in(job::job::State::Queued)))
+    }
+
     async fn get_job(&self, request: Request<job::GetJobRequest>) -> Reply<job::Job> {
         self.note(&request)?;
         match request.get_ref().name.as_str() {

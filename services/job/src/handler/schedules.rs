@@ -5,14 +5,19 @@ use std::{sync::Arc, time::Duration};
 use api::job::v1::{self as pb, schedule_service_server::ScheduleService};
 use domain::{ScheduleId, Scope};
 use tonic::{Request, Response, Status};
-use tracing::info;
+use tracing::{Span, info};
 
 use super::Reply;
 use crate::{
+    announcer::Announcer,
     error::Error,
     hub::Hub,
-    schedule::{Refusal, Schedule, Schedules},
-    store::{NewSchedule, Store},
+    job::Job,
+    metrics,
+    schedule::{Plan, Refusal, Schedule, Schedules},
+    spec::Submission,
+    store::{AskedSchedule, NewSchedule, Prepared, Store},
+    trace,
     wire::{self, Draft, Headers, Rules},
 };
 
@@ -24,6 +29,7 @@ const RACES: usize = 3;
 pub(crate) struct ScheduleHandler {
     pub(crate) store: Store,
     pub(crate) hub: Hub,
+    pub(crate) announcer: Announcer,
     pub(crate) rules: Arc<Rules>,
     pub(crate) limits: Schedules,
     /// For how long a request id returns its first schedule.
@@ -49,12 +55,18 @@ impl ScheduleHandler {
         let Draft { plan, scopes } = wire::draft(Some(whole), &self.rules, &self.limits, call.time)?;
         if another_job {
             require(call, &scopes)?;
-            if let Some(baseline) = plan.job.baseline {
-                self.store.job(call.tenant, baseline).await?;
-            }
+            self.check_baseline(call, &plan).await?;
         }
         let change = |schedule: &mut Schedule| schedule.change(plan.clone(), call.time).map_err(Error::from);
         Ok(self.store.change_schedule((call.tenant, id), current.version, change).await)
+    }
+}
+
+impl ScheduleHandler {
+    /// The same that is asked of a job when it is created.
+    async fn check_baseline(&self, call: &mesh::TenantCall, plan: &Plan) -> Result<(), Status> {
+        let field = "schedule.job.baseline";
+        super::check_baseline(&self.store, call, field, plan.job.baseline, &plan.job.spec).await
     }
 }
 
@@ -78,9 +90,7 @@ impl ScheduleService for ScheduleHandler {
         wire::request_id(&request.request_id)?;
         let Draft { plan, scopes } = wire::draft(request.schedule, &self.rules, &self.limits, call.time)?;
         require(&call, &scopes)?;
-        if let Some(baseline) = plan.job.baseline {
-            self.store.job(call.tenant, baseline).await?;
-        }
+        self.check_baseline(&call, &plan).await?;
         let schedule = Schedule::new(call.tenant, plan, call.time).map_err(Error::from)?;
         let memory = self.request_id_retention;
         let request = (!request.request_id.is_empty()).then_some((request.request_id, memory));
@@ -139,6 +149,32 @@ impl ScheduleService for ScheduleHandler {
             }
         }
         unreachable!("the loop ends with its last race")
+    }
+
+    async fn run_schedule(&self, request: Request<pb::RunScheduleRequest>) -> Reply<pb::Job> {
+        let call = mesh::call(&request)?;
+        call.require(Scope::JobsWrite)?;
+        let pb::RunScheduleRequest { name, request_id } = request.into_inner();
+        let schedule = wire::schedule_id("name", &name)?;
+        wire::request_id(&request_id)?;
+        let memory = self.request_id_retention;
+        let request_id = (!request_id.is_empty()).then_some(request_id);
+        let request = request_id.clone().map(|id| (id, memory));
+        let traceparent = trace::traceparent(&Span::current());
+        let prepare = |schedule: &Schedule, last: Option<&Job>| {
+            let submission =
+                wire::scheduled(schedule, last, &self.rules).map_err(|status| status.message().to_owned())?;
+            let submission = Submission { request_id: request_id.clone(), ..submission };
+            Ok(Prepared::new(call.tenant, &submission, traceparent.clone(), call.time, memory))
+        };
+        let asked = AskedSchedule { tenant: call.tenant, schedule, request };
+        let (job, new) = self.store.run_asked(&asked, call.time, prepare).await?;
+        if new {
+            metrics::created();
+            info!(job = %job.id, %schedule, pages = job.counts.found, "a schedule was asked for a job");
+            self.announcer.tell(&job).await;
+        }
+        Ok(Response::new(wire::job(&job, Headers::Hidden)))
     }
 
     async fn delete_schedule(&self, request: Request<pb::DeleteScheduleRequest>) -> Reply<()> {

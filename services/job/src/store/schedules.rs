@@ -21,6 +21,8 @@ use crate::{
 
 /// Due schedules that one look takes.
 const DUE: i64 = 64;
+/// A call that lost against another with its request id is made again so often.
+const RACES: usize = 3;
 
 /// A schedule to be created.
 #[derive(Debug)]
@@ -30,6 +32,15 @@ pub(crate) struct New {
     pub(crate) request: Option<(String, Duration)>,
     /// Schedules that its tenant may have.
     pub(crate) most: u64,
+}
+
+/// A schedule that is asked for a job now.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) tenant: TenantId,
+    pub(crate) schedule: ScheduleId,
+    /// The request id of the call, and for how long that is remembered.
+    pub(crate) request: Option<(String, Duration)>,
 }
 
 /// What became of a due time.
@@ -147,6 +158,71 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Creates a job of a schedule beside its times, with what `prepare` makes of the schedule and of its last success; and says
+    /// whether it is new. A request id that was used before returns the first one.
+    pub(crate) async fn run_asked<F>(
+        &self,
+        asked: &Asked,
+        now: OffsetDateTime,
+        prepare: F,
+    ) -> Result<(Job, bool), Error>
+    where
+        F: Fn(&Schedule, Option<&Job>) -> Result<Prepared, String>,
+    {
+        for race in 1.. {
+            match self.db.write(async |txn| run_asked(txn, asked, now, &prepare).await).await {
+                // Another call with this request id committed first: its job is there now.
+                Err(Error::Store(error)) if race < RACES && store::is_unique_violation(&error) => {}
+                done => return done,
+            }
+        }
+        unreachable!("the loop ends with its last race")
+    }
+}
+
+async fn run_asked(
+    txn: &DatabaseTransaction,
+    asked: &Asked,
+    now: OffsetDateTime,
+    prepare: impl Fn(&Schedule, Option<&Job>) -> Result<Prepared, String>,
+) -> Result<(Job, bool), Error> {
+    let id = asked.schedule;
+    let row = row::schedule::Entity::find_by_id(id.0).lock_exclusive().one(txn).await?;
+    let mut schedule = own(row, asked.tenant, id)?;
+    if let Some((request_id, memory)) = &asked.request
+        && let Some(first) = asked_before(txn, asked, request_id, now - *memory).await?
+    {
+        return Ok((first, false));
+    }
+    if schedule.asked(busy(txn, &schedule).await?) == Turn::Skip {
+        return Err(Error::ScheduleBusy(id));
+    }
+    let last = last_success(txn, &schedule).await?;
+    let prepared = prepare(&schedule, last.as_ref()).map_err(Error::ScheduleRefused)?;
+    let job = submit::accept_one(txn, &prepared).await?;
+    schedule.created(job.id);
+    row::schedule::ActiveModel::from(&schedule).update(txn).await?;
+    Ok((job, true))
+}
+
+/// The job of an earlier call with this request id. A job that a schedule created by itself has none.
+async fn asked_before(
+    txn: &DatabaseTransaction,
+    asked: &Asked,
+    request_id: &str,
+    since: OffsetDateTime,
+) -> Result<Option<Job>, Error> {
+    let found = row::job::Entity::find()
+        .filter(row::job::Column::Tenant.eq(asked.tenant.0))
+        .filter(row::job::Column::RequestId.eq(request_id))
+        .one(txn)
+        .await?;
+    let Some(row) = found.filter(|row| sql::time(row.create_time) > since) else { return Ok(None) };
+    let job = Job::try_from(row)?;
+    if job.schedule == Some(asked.schedule) { Ok(Some(job)) } else { Err(Error::RequestIdReused(job.id)) }
+}
+
 fn own(row: Option<row::schedule::Model>, tenant: TenantId, id: ScheduleId) -> Result<Schedule, Error> {
     let row = row.filter(|row| row.tenant == tenant.0).ok_or(Error::NoSchedule(id))?;
     Schedule::try_from(row)
@@ -206,10 +282,13 @@ async fn first_of(
     Schedule::try_from(row).map(Some)
 }
 
-/// The last job of a schedule that succeeded.
-async fn last_success(txn: &DatabaseTransaction, id: ScheduleId) -> Result<Option<Job>, Error> {
+/// The last job of a schedule that succeeded, where its jobs are compared.
+async fn last_success(txn: &DatabaseTransaction, schedule: &Schedule) -> Result<Option<Job>, Error> {
+    if !schedule.plan.track_changes {
+        return Ok(None);
+    }
     let row = row::job::Entity::find()
-        .filter(row::job::Column::Schedule.eq(id.0))
+        .filter(row::job::Column::Schedule.eq(schedule.id.0))
         .filter(row::job::Column::State.eq(State::Succeeded.as_str()))
         .order_by_desc(row::job::Column::Id)
         .one(txn)
@@ -236,7 +315,7 @@ async fn take(
         schedule.skipped += 1;
         return Ok(Due::Skipped);
     }
-    let last = if schedule.plan.track_changes { last_success(txn, schedule.id).await? } else { None };
+    let last = last_success(txn, schedule).await?;
     match prepare(schedule, last.as_ref()) {
         Ok(prepared) => {
             let job = submit::accept_one(txn, &prepared).await?;

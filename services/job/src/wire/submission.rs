@@ -122,18 +122,18 @@ fn read_baseline(name: &str, violations: &mut Violations) -> Option<JobId> {
     job.map_err(|error| violations.add("baseline", "INVALID_NAME", error.to_string())).ok()
 }
 
-/// Holds an earlier job against a submission whose pages are to be compared with its. None: there is no such job.
-pub(crate) fn check_baseline(submission: &Submission, baseline: Option<&Job>) -> Result<(), Status> {
+/// Holds an earlier job against the settings of one whose pages are to be compared with its. None: there is no such job.
+pub(crate) fn check_baseline(field: &str, spec: &Spec, baseline: Option<&Job>) -> Result<(), Status> {
     let Some(job) = baseline else {
-        return Err(super::violation("baseline", "JOB_NOT_FOUND", "is no job"));
+        return Err(super::violation(field, "JOB_NOT_FOUND", "is no job"));
     };
     if !job.state.terminal() {
-        return Err(super::violation("baseline", "JOB_NOT_ENDED", "has not ended"));
+        return Err(super::violation(field, "JOB_NOT_ENDED", "has not ended"));
     }
-    if job.spec.follow.is_some() != submission.spec.follow.is_some() {
+    if job.spec.follow.is_some() != spec.follow.is_some() {
         let description =
             "one of the two follows links and the other does not: their pages are told apart otherwise";
-        return Err(super::violation("baseline", "CONFLICT", description));
+        return Err(super::violation(field, "CONFLICT", description));
     }
     Ok(())
 }

@@ -298,3 +298,97 @@ async fn secrets_of_a_scheduled_job_are_not_shown_and_are_kept() {
     })
     .await;
 }
+
+impl Bench {
+    async fn run(&self, schedule: &str, request_id: &str) -> Result<pb::Job, Status> {
+        let (name, request_id) = (schedule.to_owned(), request_id.to_owned());
+        let request = self.ask(pb::RunScheduleRequest { name, request_id });
+        self.schedules().run_schedule(request).await.map(tonic::Response::into_inner)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schedule_that_is_asked_creates_a_job_now_and_its_times_stay() {
+    on_both(async |bench: Bench| {
+        let schedule = bench.plan(pb::Schedule { track_changes: Some(true), ..daily() }).await.unwrap();
+        let job = bench.run(&schedule.name, "k").await.unwrap();
+        assert_eq!((&job.schedule, job.state()), (&schedule.name, State::Queued));
+        let now = bench.schedule(&schedule.name).await;
+        assert_eq!((now.fired, &now.last_job, &now.next_time), (1, &job.name, &schedule.next_time));
+        assert_eq!((now.last_time, &now.etag), (None, &schedule.etag), "no time of its own has passed");
+        // Once, also while it goes on.
+        assert_eq!(bench.run(&schedule.name, "k").await.unwrap().name, job.name);
+        let busy = bench.run(&schedule.name, "").await.unwrap_err();
+        assert_eq!((busy.code(), reason(&busy).as_str()), (Code::FailedPrecondition, "SCHEDULE_BUSY"));
+        bench.crawl(Lane::Http, 1, ok).await;
+        bench.ended(&job.name).await;
+        // And after it has ended and would be compared with another.
+        assert_eq!(bench.run(&schedule.name, "k").await.unwrap().name, job.name);
+        let second = bench.run(&schedule.name, "l").await.unwrap();
+        assert_eq!(second.baseline, job.name, "it is compared with the last one");
+        assert_eq!(bench.jobs_of(&schedule.name).await.len(), 2);
+
+        let other = bench.plan(pb::Schedule { overlap: Overlap::Allow.into(), ..daily() }).await.unwrap();
+        let reused = bench.run(&other.name, "k").await.unwrap_err();
+        assert_eq!(
+            (reused.code(), reason(&reused).as_str()),
+            (Code::AlreadyExists, "IDEMPOTENCY_KEY_REUSED")
+        );
+        let request = pb::CreateCrawlJobRequest { request_id: "k".into(), ..crawl("https://example.com/") };
+        let reused = bench.client().create_crawl_job(bench.ask(request)).await.unwrap_err();
+        assert_eq!(reason(&reused), "IDEMPOTENCY_KEY_REUSED");
+        let paused = pb::Schedule { name: other.name.clone(), paused: Some(true), ..Default::default() };
+        bench.change(paused, &[]).await.unwrap();
+        for _ in 0..2 {
+            bench.run(&other.name, "").await.unwrap();
+        }
+        assert_eq!(bench.jobs_of(&other.name).await.len(), 2, "side by side, and though it is paused");
+        assert_eq!(
+            reason(&bench.run(&ScheduleId::new().name(), "").await.unwrap_err()),
+            "SCHEDULE_NOT_FOUND"
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_calls_with_one_request_id_are_one_job() {
+    on_both(async |bench: Bench| {
+        let schedule = bench.plan(pb::Schedule { overlap: Overlap::Allow.into(), ..daily() }).await.unwrap();
+        let calls = (0..20).map(|_| bench.run(&schedule.name, "k"));
+        let jobs: Vec<_> = futures::future::join_all(calls).await.into_iter().map(Result::unwrap).collect();
+        assert!(jobs.iter().all(|job| job.name == jobs[0].name));
+        assert_eq!(
+            (bench.jobs_of(&schedule.name).await.len(), bench.schedule(&schedule.name).await.fired),
+            (1, 1)
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_baseline_of_a_schedule_is_held_against_what_a_job_is() {
+    on_both(async |bench: Bench| {
+        let running = bench.create(&["https://example.com/"]).await;
+        let refused = async |baseline: &str, deep: bool| {
+            let deep_crawl = deep.then(pb::DeepCrawl::default);
+            let config = Some(pb::CrawlConfig { deep_crawl, ..Default::default() });
+            let baseline = baseline.to_owned();
+            let job = pb::CreateCrawlJobRequest { baseline, config, ..crawl("https://example.com/") };
+            let schedule = Some(pb::Schedule { job: Some(job), ..daily() });
+            let plan = pb::CreateScheduleRequest { schedule, ..Default::default() };
+            let scopes = [Scope::JobsWrite, Scope::CrawlDeep];
+            let answer = bench.schedules().create_schedule(request(bench.tenant, &scopes, plan)).await;
+            let refused = answer.err();
+            refused.map(|refused| (reason(&refused), fields(&refused)[0].0.clone()))
+        };
+        let field = |reason: &str| Some((reason.to_owned(), "schedule.job.baseline".to_owned()));
+        assert_eq!(refused(&running.name, false).await, field("JOB_NOT_ENDED"));
+        assert_eq!(refused(&domain::JobId::new().name(), false).await, field("JOB_NOT_FOUND"));
+        bench.crawl(Lane::Http, 1, ok).await;
+        bench.ended(&running.name).await;
+        assert_eq!(refused(&running.name, true).await, field("CONFLICT"));
+        assert_eq!(refused(&running.name, false).await, None);
+    })
+    .await;
+}

@@ -12,6 +12,8 @@ mod faults;
 mod fetch;
 mod flood;
 mod flow;
+mod frameworks;
+mod import;
 mod polite;
 mod proxy;
 mod render;

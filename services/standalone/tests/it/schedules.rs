@@ -34,6 +34,12 @@ async fn a_schedule_crawls_a_site_again_and_again() {
     assert!(fired.json["last_job"].as_str().is_some_and(|job| job.starts_with("jobs/")));
     assert!(site.visits().len() >= 4, "each job fetched the pages again");
 
+    // And whenever somebody asks, once for each key.
+    let ask = || mesh.rest.request(Method::POST, &format!("{path}:run")).header("idempotency-key", "now");
+    let asked = eventually(|| send(ask().json(&json!({}))), |asked| asked.reason() != "SCHEDULE_BUSY").await;
+    assert_eq!((asked.status, &asked.json["schedule"]), (200, &json!(name)), "{}", asked.text);
+    assert_eq!(send(ask().json(&json!({}))).await.json["name"], asked.json["name"]);
+
     let paused = send(mesh.rest.request(Method::PATCH, &path).json(&json!({"paused": true}))).await;
     assert_eq!((paused.status, &paused.json["paused"]), (200, &json!(true)), "{}", paused.text);
     assert!(paused.json.get("next_time").is_none_or(serde_json::Value::is_null), "{}", paused.text);
