@@ -11,6 +11,8 @@ use crate::{Document, PageStatus};
 pub(crate) const MANY_WORDS: u32 = 250;
 /// A page with fewer visible words than this may be waiting for its scripts.
 const FEW_WORDS: u32 = 50;
+/// And one with fewer words of content than this surely has none: a title, a note that it is loading.
+const NO_CONTENT: usize = 10;
 
 /// Marks in the source of bot walls, and their names.
 const CHALLENGE_MARKS: &[(&str, &str)] = &[
@@ -156,51 +158,94 @@ fn login(tree: &Tree<'_>, document: &Document, title: &str) -> Option<String> {
     }
 }
 
-/// Why a page shows nothing without its scripts, if that is evidently so.
+/// Ids of the elements into which applications write themselves.
+const ROOTS: &[&str] = &[
+    "root",
+    "app",
+    "__next",
+    "__nuxt",
+    "___gatsby",
+    "svelte",
+    "main-app",
+    "application",
+    "react-root",
+    "app-root",
+    "ember-app",
+];
+
+/// Why a page shows nothing without its scripts, if that is evidently so. `words` are those of the whole page; what stands around its
+/// content (navigation, header, footer) is there before any script has run.
 pub(crate) fn needs_javascript(tree: &Tree<'_>, root: Index, words: u32) -> Option<&'static str> {
-    if words >= FEW_WORDS {
+    if words > MANY_WORDS || tree.find(Tag::Script).is_none() {
         return None;
     }
-    let scripts = tree.find(Tag::Script).is_some();
-    if !scripts {
+    let content = content_words(tree, root);
+    if content >= FEW_WORDS as usize {
         return None;
     }
-    const ROOTS: &[&str] = &[
-        "root",
-        "app",
-        "__next",
-        "__nuxt",
-        "___gatsby",
-        "svelte",
-        "main-app",
-        "application",
-        "react-root",
-        "app-root",
-        "ember-app",
-    ];
-    let empty_root = |at: Index| {
-        let named = ROOTS.iter().any(|name| tree.id(at).eq_ignore_ascii_case(name))
-            || tree.attr_named(at, "data-reactroot").is_some()
-            || tree.attr_named(at, "ng-app").is_some();
-        named && tree.tag(at) != Tag::Body && words_below(tree, at) < 10
-    };
-    let demand = |at: Index| {
-        let text = tree.raw(at).to_lowercase();
-        tree.tag(at) == Tag::Noscript
-            && text.contains("javascript")
-            && (text.contains("enable")
-                || text.contains("need")
-                || text.contains("require")
-                || text.contains("without"))
-    };
-    if (0..tree.len()).any(demand) {
+    let below = || root..tree.end(root);
+    // A few words that stand for themselves may well ask for scripts, e.g. to show comments.
+    if content < NO_CONTENT && (0..tree.len()).any(|at| demands_javascript(tree, at)) {
         return Some("noscript asks for JavaScript");
     }
-    if (root..tree.end(root)).any(|at| empty_root(at) || (words < 10 && custom_root(tree, at))) {
+    if below().any(|at| empty_root(tree, at) || (words < 10 && custom_root(tree, at))) {
         return Some("empty application root");
+    }
+    if content < NO_CONTENT && below().any(|at| empty_main(tree, at)) {
+        return Some("empty main content");
+    }
+    if content < 2 * NO_CONTENT && unfilled(tree, root) {
+        return Some("unfilled template");
+    }
+    if words == 0 && tree.find(Tag::Img).is_none() {
+        return Some("a script and no text");
     }
     let heavy = (0..tree.len()).filter(|at| tree.tag(*at) == Tag::Script).count() >= 3;
     (words < 5 && heavy).then_some("scripts but no text")
+}
+
+/// Words of a page outside of what stands around its content.
+fn content_words(tree: &Tree<'_>, root: Index) -> usize {
+    let (mut at, end, mut words) = (root + 1, tree.end(root), 0);
+    while at < end {
+        let around = matches!(
+            tree.tag(at),
+            Tag::Nav | Tag::Header | Tag::Footer | Tag::Aside | Tag::Menu | Tag::Dialog
+        );
+        if tree.hidden(at) || around {
+            at = tree.end(at);
+        } else {
+            words += tree.text(at).split_whitespace().count();
+            at += 1;
+        }
+    }
+    words
+}
+
+fn demands_javascript(tree: &Tree<'_>, at: Index) -> bool {
+    if tree.tag(at) != Tag::Noscript {
+        return false;
+    }
+    let text = tree.raw(at).to_lowercase();
+    let asks = ["enable", "need", "require", "without"];
+    text.contains("javascript") && asks.iter().any(|word| text.contains(word))
+}
+
+fn empty_root(tree: &Tree<'_>, at: Index) -> bool {
+    let named = ROOTS.iter().any(|name| tree.id(at).eq_ignore_ascii_case(name))
+        || tree.attr_named(at, "data-reactroot").is_some()
+        || tree.attr_named(at, "ng-app").is_some();
+    named && tree.tag(at) != Tag::Body && words_below(tree, at) < 10
+}
+
+fn empty_main(tree: &Tree<'_>, at: Index) -> bool {
+    let main = tree.tag(at) == Tag::Main || tree.attr_named(at, "role") == Some("main");
+    main && words_below(tree, at) == 0
+}
+
+/// Whether the page is its own template: `{{ title }}`.
+fn unfilled(tree: &Tree<'_>, root: Index) -> bool {
+    tree.shown(root).any(|at| tree.text(at).split_once("{{").is_some_and(|(_, rest)| rest.contains("}}")))
 }
 
 /// `<app-root></app-root>` and the like: a custom element that is all there is.

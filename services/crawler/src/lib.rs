@@ -12,6 +12,7 @@ mod cookies;
 mod discover;
 mod extraction;
 mod fetch;
+mod habits;
 mod handler;
 mod manners;
 mod map;
@@ -47,6 +48,7 @@ use cancel::Cancels;
 use cookies::Jars;
 use extraction::Extractor;
 use fetch::{Fetch, Http};
+use habits::Habits;
 use page::Bench;
 use spec::Specs;
 use store::Results;
@@ -78,6 +80,8 @@ pub struct Config {
     pub cookies: cookies::Config,
     /// The browser lane.
     pub browser: browser::Config,
+    /// What is remembered of hosts whose pages need it.
+    pub render: habits::Config,
     /// The work on one page.
     pub page: PageWork,
 }
@@ -148,6 +152,9 @@ impl mesh::Config for Config {
         if !(1..=1024).contains(&self.http.slots) {
             problems.add("http.slots", "must be from 1 to 1024");
         }
+        if self.render.keep < Duration::from_secs(1) {
+            problems.add("render.keep", "must be at least 1s");
+        }
         if self.page.max_crashes < 1 {
             problems.add("page.max_crashes", "must be at least 1");
         }
@@ -217,6 +224,7 @@ struct Crawler {
     cancels: Cancels,
     browser: Availability,
     robots: egress::Robots,
+    habits: Habits,
     max_crashes: i32,
 }
 
@@ -240,6 +248,7 @@ impl Crawler {
             cancels: Cancels::new(page.cancelled_jobs),
             browser,
             robots,
+            habits: Habits::new(&config.render),
             max_crashes: page.max_crashes,
         })
     }
@@ -253,6 +262,7 @@ impl Crawler {
             results: self.results.clone(),
             browser: self.browser.clone(),
             robots: self.robots.clone(),
+            habits: self.habits.clone(),
             max_crashes: self.max_crashes,
         };
         Worker::new(bench, self.bus.clone(), self.cancels.clone(), available, slots)

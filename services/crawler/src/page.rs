@@ -21,6 +21,7 @@ use crate::classify::{self, Judgement};
 use crate::discover::{self, Discovery};
 use crate::extraction::{self, Extractor};
 use crate::fetch::{Fetch, Fetched, Order};
+use crate::habits::Habits;
 use crate::metrics;
 use crate::outcome::{self, Outcome, Visit};
 use crate::permission;
@@ -52,6 +53,8 @@ pub(crate) struct Bench {
     pub(crate) browser: Availability,
     /// What sites ask crawlers to leave alone.
     pub(crate) robots: egress::Robots,
+    /// Which hosts need the browser.
+    pub(crate) habits: Habits,
     /// Crashes after which a page is not touched again.
     pub(crate) max_crashes: i32,
 }
@@ -99,6 +102,7 @@ impl Bench {
             Lane::Browser => "render",
         });
         let work = async {
+            self.skip(task, spec).await?;
             if spec.respect_robots {
                 permission::ask(&self.robots, &order, visit).instrument(info_span!("robots")).await?;
             }
@@ -124,10 +128,31 @@ impl Bench {
                     .instrument(info_span!("extract"))
                     .await;
             }
-            self.read(fetched, spec).instrument(info_span!("extract")).await
+            let read = self.read(fetched, spec).instrument(info_span!("extract")).await?;
+            self.learn(&order, &read).await;
+            Ok(read)
         };
         let read = timeout_at(deadline + SLACK, work).await;
         read.unwrap_or_else(|_| Err(Judgement::late(*stage.lock())))
+    }
+
+    /// Hands a page on that would be fetched here in vain, by all that is known of its host.
+    async fn skip(&self, task: &Task, spec: &Spec) -> Result<(), Judgement> {
+        if self.lane != Lane::Http || !spec.may_escalate || self.browser.state().is_err() {
+            return Ok(());
+        }
+        match self.habits.skip(&task.url.host_key()).await {
+            Some(reason) => Err(Judgement::escalate(format!("needs JavaScript: {reason}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Notes what a page says of its host; a proxy of the caller's may say anything.
+    async fn learn(&self, order: &Order, read: &Read) {
+        let plain = self.lane == Lane::Http && order.relay.is_none();
+        let Some(document) = read.document.as_ref().filter(|_| plain) else { return };
+        let html = read.fetched.content_type.as_deref().is_some_and(|media| media.contains("html"));
+        self.habits.note(&order.url.host_key(), document, html).await;
     }
 
     pub(crate) async fn fetch(&self, order: &Order) -> Result<Fetched, Judgement> {

@@ -52,6 +52,8 @@ fn pages_are_judged_by_strong_evidence() {
 
 #[test]
 fn pages_that_render_themselves_are_known() {
+    let menu = "<a href=/x>A place of the site</a> ".repeat(20);
+    let around = format!("<nav>{menu}</nav><div id=root></div><script src=x></script>");
     for (page, needed) in [
         ("<div id=root></div><script src=x></script>", true),
         (
@@ -70,6 +72,24 @@ fn pages_that_render_themselves_are_known() {
         ),
         ("<p>short</p><script src=x></script>", false),
         ("<noscript><img src=pixel></noscript><p>short page</p><script src=x></script>", false),
+        // A few words that stand for themselves.
+        (
+            "<main><h1>Moved</h1><p>The archive is on the second floor, beside the stairs.</p></main><noscript>Enable JavaScript to view the comments.</noscript><script src=x></script>",
+            false,
+        ),
+        // Much around it, and no content.
+        (around.as_str(), true),
+        (
+            "<nav>Home About</nav><main id=content></main><footer>Imprint</footer><script src=x></script>",
+            true,
+        ),
+        ("<nav>Home About</nav><main><h1>Search the sheets</h1></main><script src=x></script>", false),
+        (
+            "<div id=page><h1>{{ title }}</h1><p v-for='text in texts'>{{ text }}</p></div><script src=x></script>",
+            true,
+        ),
+        ("<script src=x></script>", true),
+        ("<img src=a.png><script src=x></script>", false),
     ] {
         assert_eq!(html(page).needs_javascript.is_some(), needed, "{page}");
     }

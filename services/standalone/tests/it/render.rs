@@ -36,6 +36,29 @@ async fn a_page_that_writes_itself_goes_on_to_the_browser() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_needs_the_browser_is_remembered() {
+    let (mesh, site) = (Mesh::start().await, Site::start().await);
+    site.write(|path| path.starts_with("/app/").then(|| APP.to_owned()));
+    let mut reasons = Vec::new();
+    for number in 0..5 {
+        let documents = crawl(&mesh, site.url(&format!("/app/{number}")), CrawlConfig::default()).await;
+        assert_eq!(documents[0].lane(), Lane::Browser);
+        reasons.push(documents[0].lane_reason.clone());
+    }
+    let hits: Vec<u32> = (0..5).map(|number| site.hits(&format!("/app/{number}"))).collect();
+    assert_eq!(hits, [2, 2, 2, 1, 1], "{reasons:?}");
+    assert_eq!(reasons[0], "needs JavaScript: noscript asks for JavaScript");
+    assert_eq!(
+        reasons[4],
+        "needs JavaScript: like the last pages of its host (noscript asks for JavaScript)"
+    );
+    // A job that does not ask for a browser is read over HTTP, and tells that this host has other pages, too.
+    let config = CrawlConfig { render: Render::Http.into(), ..CrawlConfig::default() };
+    assert_eq!(crawl(&mesh, site.url("/p/1"), config).await[0].lane(), Lane::Http);
+    assert_eq!(crawl(&mesh, site.url("/p/2"), CrawlConfig::default()).await[0].lane(), Lane::Http);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_screenshot_is_kept() {
     let (mesh, site) = (Mesh::start().await, Site::start().await);
     let config = CrawlConfig { screenshot: true, ..CrawlConfig::default() };

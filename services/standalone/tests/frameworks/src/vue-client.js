@@ -1,0 +1,4 @@
+import {createApp} from 'vue';
+import {Article} from './vue.js';
+
+createApp(Article).mount('#app');

@@ -1,0 +1,4 @@
+import {createSSRApp} from 'vue';
+import {Article} from './vue.js';
+
+createSSRApp(Article).mount('#app');
