@@ -67,7 +67,7 @@ struct Held {
 /// Runs it.
 pub(crate) async fn run(args: &SoakArgs, report: &mut Report) -> anyhow::Result<()> {
     let (site, _visits) = Site::start(None).await?;
-    let up = Up::start().await?;
+    let up = Up::start(&[]).await?;
     let jobs = up.jobs().await?;
     let warm: Vec<String> = (0..WARM_UP).map(|number| site.url(&format!("/p/w{number}"))).collect();
     jobs.crawl(request(warm, LONG)).await?.rate(WARM_UP)?;

@@ -31,8 +31,8 @@ pub(crate) struct Up {
 }
 
 impl Up {
-    /// Starts a mesh with an empty data directory that may crawl loopback.
-    pub(crate) async fn start() -> anyhow::Result<Self> {
+    /// Starts a mesh with an empty data directory that may crawl loopback, with these environment variables.
+    pub(crate) async fn start(settings: &[(&str, &str)]) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("make a folder for the mesh")?;
         let data = folder.path().join("data");
         let key_file = data.join("admin.key");
@@ -43,7 +43,7 @@ impl Up {
             command.arg("--no-sandbox");
         }
         // So that what its browsers leave behind is found in one place.
-        command.env("TMPDIR", folder.path());
+        command.env("TMPDIR", folder.path()).envs(settings.iter().copied());
         let log = folder.path().join("log");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&log)?);
         let started = Instant::now();

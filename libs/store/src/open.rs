@@ -15,6 +15,8 @@ use crate::{Config, Error, is_unavailable};
 
 /// A connection used within this time is not probed before it is used again.
 const FRESH: Duration = Duration::from_secs(1);
+/// Prepared statements that a connection keeps: a service has some eighty, those over many rows in four sizes.
+const STATEMENTS: usize = 256;
 /// Any number that no other program locks in our databases.
 const MIGRATION_LOCK: i64 = 0x6372_6177_6c6d_6573;
 
@@ -84,6 +86,7 @@ fn sqlite(config: &Config, writer: bool) -> ConnectOptions {
                 .synchronous(SqliteSynchronous::Normal)
                 .foreign_keys(true)
                 .busy_timeout(busy_timeout)
+                .statement_cache_capacity(STATEMENTS)
                 .pragma("temp_store", "MEMORY");
             // A write through a reader would wait for the lock at the wrong place: refuse it.
             if writer { options } else { options.pragma("query_only", "ON") }
@@ -100,7 +103,7 @@ fn postgres(config: &Config) -> ConnectOptions {
         .statement_timeout(config.statement_timeout)
         .test_before_acquire_if_idle_for(FRESH)
         .map_sqlx_postgres_opts(move |options| {
-            options.options([
+            options.statement_cache_capacity(STATEMENTS).options([
                 ("lock_timeout", lock.as_str()),
                 ("idle_in_transaction_session_timeout", idle.as_str()),
                 ("timezone", "UTC"),

@@ -34,7 +34,7 @@ pub(crate) async fn run(args: &BenchArgs, report: &mut Report) -> anyhow::Result
         return report.skipped(what, "there is no Chromium (make run installs it)");
     };
     let (site, _visits) = Site::start(Some(documents.root.clone())).await?;
-    let up = Up::start().await?;
+    let up = Up::start(&[]).await?;
     let jobs = up.jobs().await?;
     let bare: Vec<_> = documents.paths.iter().map(|path| site.static_url(path)).collect();
     let scripted: Vec<_> = documents.paths.iter().map(|path| site.url(path)).collect();

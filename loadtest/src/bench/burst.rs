@@ -15,7 +15,7 @@ const JOBS: usize = 1000;
 /// Runs it.
 pub(crate) async fn run(report: &mut Report) -> anyhow::Result<()> {
     let (site, _visits) = Site::start(None).await?;
-    let up = Up::start().await?;
+    let up = Up::start(&[]).await?;
     let mut connections = Vec::new();
     for _ in 0..JOBS {
         connections.push(up.connection().await?);

@@ -20,7 +20,7 @@ const LARGE: usize = 100_000;
 /// Runs it.
 pub(crate) async fn run(args: &BenchArgs, report: &mut Report) -> anyhow::Result<()> {
     let (site, mut visits) = Site::start(None).await?;
-    let up = Up::start().await?;
+    let up = Up::start(&[]).await?;
     let mut other = Connection::open(up.addr, &new_tenant(&up).await?).await?;
     let mut jobs = up.jobs().await?;
     let large = jobs.submit(large(&site)).await?;

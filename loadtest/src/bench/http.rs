@@ -25,7 +25,7 @@ pub(crate) async fn run(args: &BenchArgs, report: &mut Report) -> anyhow::Result
     let (site, _visits) = Site::start(Some(documents.root.clone())).await?;
     let urls: Vec<_> = documents.paths.iter().map(|path| site.url(path)).collect();
     report.note(&format!("http: {} pages, {} rounds, medians", urls.len(), args.rounds))?;
-    let up = Up::start().await?;
+    let up = Up::start(&[]).await?;
     let jobs = up.jobs().await?;
     let reference = reference::Http::new()?;
     let warm: Vec<_> = urls.iter().take(WARM_UP).cloned().collect();

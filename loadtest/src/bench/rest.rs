@@ -25,7 +25,7 @@ const WATCH: Duration = Duration::from_secs(10);
 pub(crate) async fn run(report: &mut Report) -> anyhow::Result<()> {
     let mut starts = Sample::default();
     for _ in 0..STARTS {
-        let up = Up::start().await?;
+        let up = Up::start(&[]).await?;
         starts.add(up.start.as_secs_f64());
         up.stop().await?;
     }

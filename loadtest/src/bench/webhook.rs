@@ -24,7 +24,7 @@ const HOOK_TIMEOUT: Duration = Duration::from_secs(30);
 /// Runs it.
 pub(crate) async fn run(args: &BenchArgs, report: &mut Report) -> anyhow::Result<()> {
     let (site, mut visits) = Site::start(None).await?;
-    let up = Up::start().await?;
+    let up = Up::start(&[]).await?;
     let mut connection = up.connection().await?;
     let mut delays = Sample::default();
     for number in 0..WARM_UP + args.jobs {
