@@ -13,9 +13,10 @@ use domain::{
 };
 use extract::Document;
 use prost::Message;
+use time::OffsetDateTime;
 use url::Url;
 
-use crate::task::Task;
+use crate::{dates, task::Task};
 
 /// Bytes of packed links; an outcome must fit into a message of the queue, 1 MiB by default.
 const MAX_PACKED: usize = 512 * 1024;
@@ -57,6 +58,7 @@ pub(crate) fn document(
     respect_robots: bool,
     final_url: &Url,
     document: &Document,
+    now: OffsetDateTime,
 ) -> Discovery {
     let answered = PageUrl::try_from(final_url.clone()).unwrap_or_else(|_| task.url.clone());
     // A crawl goes on whatever part of its pages is read.
@@ -79,12 +81,13 @@ pub(crate) fn document(
     } else {
         let page_says =
             respect_robots && document.metadata.get("robots").is_some_and(|words| says(words, "nofollow"));
+        let dated = rules.follow().weights.freshness > 0.0;
         let leads = links.iter().map(|link| Lead {
             url: &link.url,
             text: &link.text,
             nofollow: page_says
                 || respect_robots && link.rel.as_deref().is_some_and(|words| says(words, "nofollow")),
-            age_days: None,
+            age_days: dated.then(|| dates::age_of_url(&link.url, now)).flatten(),
             kind: page::Kind::Page,
         });
         discovery.judge(rules, seed, task.depth + 1, leads);

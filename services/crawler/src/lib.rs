@@ -9,6 +9,7 @@ mod cache;
 mod cancel;
 mod classify;
 mod cookies;
+mod dates;
 mod discover;
 mod extraction;
 mod fetch;

@@ -281,7 +281,8 @@ impl Bench {
 fn discover(task: &Task, spec: &Spec, fetched: &Fetched, document: &Document) -> Option<Discovery> {
     let rules = spec.follow.as_deref()?;
     // Some thousand links take tens of milliseconds; other pages go on meanwhile.
-    let work = || discover::document(task, rules, spec.respect_robots, &fetched.final_url, document);
+    let now = mesh::clock::now();
+    let work = || discover::document(task, rules, spec.respect_robots, &fetched.final_url, document, now);
     Some(if document.links.len() > MANY_LINKS { tokio::task::block_in_place(work) } else { work() })
 }
 

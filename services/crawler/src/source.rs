@@ -4,11 +4,12 @@ use api::job::v1::page::Kind;
 use domain::{PageUrl, Verdict, follow::Rules};
 use extract::{Sitemap, SitemapEntry};
 use parking_lot::Mutex;
-use time::{Date, OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
+use time::OffsetDateTime;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use crate::classify::{self, Judgement};
+use crate::dates;
 use crate::discover::{Discovery, Lead};
 use crate::fetch::{Fetched, Order};
 use crate::outcome::{Outcome, Visit};
@@ -22,8 +23,6 @@ const MAX_NAMED: usize = 100;
 const MAX_ROBOTS_BYTES: usize = 500 * 1024;
 /// Depth of a sitemap, counted from the robots.txt file, that is not read: an index may name indexes, and no more.
 pub(crate) const MAX_DEPTH: u32 = 3;
-const DAY: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
-const SECONDS_OF_A_DAY: f64 = 86_400.0;
 
 impl Bench {
     /// Reads a robots.txt file or a sitemap.
@@ -125,42 +124,14 @@ fn leads(task: &Task, rules: &Rules, found: &Sitemap, now: OffsetDateTime) -> Di
 }
 
 fn lead(entry: &SitemapEntry, kind: Kind, now: OffsetDateTime) -> Lead<'_> {
-    let age_days = entry.lastmod.as_deref().and_then(|lastmod| age_days(lastmod, now));
+    let told = entry.lastmod.as_deref().and_then(|lastmod| dates::age_days(lastmod, now));
+    let age_days = told.or_else(|| dates::age_of_url(&entry.url, now));
     Lead { url: &entry.url, text: "", nofollow: false, age_days, kind }
-}
-
-/// Days since a W3C date (`2026`, `2026-11`, `2026-11-01`, with or without a time).
-fn age_days(lastmod: &str, now: OffsetDateTime) -> Option<f64> {
-    let day = lastmod.get(..10.min(lastmod.len()))?;
-    let whole = match day.len() {
-        4 => format!("{day}-01-01"),
-        7 => format!("{day}-01"),
-        _ => day.to_owned(),
-    };
-    let date = Date::parse(&whole, DAY).ok()?.midnight().assume_utc();
-    Some((now - date).as_seconds_f64().max(0.0) / SECONDS_OF_A_DAY)
 }
 
 #[cfg(test)]
 mod tests {
-    use time::macros::datetime;
-
     use super::*;
-
-    #[test]
-    fn ages_are_days() {
-        let now = datetime!(2026-11-21 12:00 UTC);
-        for (lastmod, age) in [
-            ("2026-11-20", Some(1.5)),
-            ("2026-11-20T10:00:00+02:00", Some(1.5)),
-            ("2026-11", Some(20.5)),
-            ("2027", Some(0.0)),
-            ("yesterday", None),
-            ("2026-13-01", None),
-        ] {
-            assert_eq!(age_days(lastmod, now), age, "{lastmod}");
-        }
-    }
 
     #[test]
     fn robots_txt_names_sitemaps() {

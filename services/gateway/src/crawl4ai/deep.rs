@@ -220,6 +220,8 @@ impl Reader<'_> {
                 weights.best_path_depth = best.and_then(|depth| i32::try_from(depth).ok()).or(Some(3));
                 weights.path_depth = Some(weight);
             }
+            // Its `current_year` is the clock's.
+            "FreshnessScorer" => weights.freshness = Some(weight),
             _ => self.refuse(&format!("{path}.type")),
         }
         self.deep.weights = Some(weights);
@@ -299,6 +301,21 @@ mod tests {
     }
 
     #[test]
+    fn scorers_are_weighed_together() {
+        let scorers = json!([
+            {"type": "PathDepthScorer", "params": {"optimal_depth": 2, "weight": 0.5}},
+            {"type": "FreshnessScorer", "params": {"weight": 0.25, "current_year": 2026}},
+        ]);
+        let strategy = json!({"type": "BestFirstCrawlingStrategy", "params": {
+            "max_depth": 2, "url_scorer": {"type": "CompositeScorer", "params": {"scorers": scorers}}}});
+        let mut wrong = Violations::new();
+        let weights = read("s", &strategy, &mut wrong).weights.expect("because there are scorers");
+        assert!(wrong.into_result().is_ok());
+        let all = (weights.keywords, weights.path_depth, weights.best_path_depth, weights.freshness);
+        assert_eq!(all, (Some(0.0), Some(0.5), Some(2), Some(0.25)));
+    }
+
+    #[test]
     fn what_would_crawl_other_pages_is_refused_by_name() {
         let with = |params: Value| json!({"type": "BFSDeepCrawlStrategy", "params": params});
         let chain = |filter: &str| {
@@ -316,7 +333,7 @@ mod tests {
             (chain("SEOFilter"), "s.params.filter_chain.params.filters[0].type"),
             (chain("ContentRelevanceFilter"), "s.params.filter_chain.params.filters[0].type"),
             (
-                with(json!({"url_scorer": {"type": "FreshnessScorer", "params": {}}})),
+                with(json!({"url_scorer": {"type": "DomainAuthorityScorer", "params": {}}})),
                 "s.params.url_scorer.type",
             ),
         ] {
