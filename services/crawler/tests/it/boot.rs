@@ -175,7 +175,13 @@ impl Bed {
         let pulled = self.outcomes.lock().await.pull(64, wait).await;
         let Ok(deliveries) = pulled else { return sleep(Duration::from_millis(50)).await };
         for delivery in deliveries {
-            self.seen.lock().push(PageOutcome::decode(delivery.payload.clone()).unwrap());
+            let outcome = PageOutcome::decode(delivery.payload.clone()).unwrap();
+            let mut seen = self.seen.lock();
+            // Where our ack came too late the queue sends it again; a second outcome of a page is another message.
+            if delivery.deliveries == 1 || !seen.contains(&outcome) {
+                seen.push(outcome);
+            }
+            drop(seen);
             delivery.ack().await.unwrap();
         }
     }

@@ -27,7 +27,8 @@ async fn row_06_a_crawler_that_stops_hands_its_pages_back() {
     assert_eq!((outcome.kind(), outcome.crashes), (Kind::Release, 0));
     // The message was acked: another crawler does not get it again.
     bed.start_crawler().await;
-    assert_eq!(bed.all_outcomes(Duration::from_secs(4)).await.len(), 1);
+    let outcomes = bed.all_outcomes(Duration::from_secs(4)).await;
+    assert_eq!(outcomes.len(), 1, "{outcomes:?}");
     assert_eq!(site.hits(), 1);
 }
 
