@@ -2,6 +2,7 @@
 
 use domain::follow::{Follow, Pattern};
 use domain::{JobId, PageId, TenantId};
+use time::macros::datetime;
 
 use super::*;
 
@@ -38,8 +39,28 @@ fn linked(links: &[&str]) -> Document {
     Document { links: links.iter().map(link).collect(), ..Document::default() }
 }
 
+/// What a document leads to on a day in 2026.
+fn document(task: &Task, rules: &Rules, robots: bool, answered: &Url, page: &Document) -> Discovery {
+    super::document(task, rules, robots, answered, page, datetime!(2026-11-21 12:00 UTC))
+}
+
 fn found(discovery: &Discovery) -> Vec<&str> {
     discovery.links.links.iter().map(|link| link.url.as_str()).collect()
+}
+
+#[test]
+fn the_date_in_a_url_makes_a_link_fresh() {
+    let weights = domain::follow::Weights { freshness: 1.0, ..Default::default() };
+    let rules = Follow { weights, ..Follow::default() }.rules().unwrap();
+    let page = linked(&[
+        "https://example.com/2020/01/old",
+        "https://example.com/2026/11/20/new",
+        "https://example.com/undated",
+    ]);
+    let answered = Url::parse("https://example.com/").unwrap();
+    let discovery = document(&task("https://example.com/", 0), &rules, true, &answered, &page);
+    let scores: Vec<f64> = discovery.links.links.iter().map(|link| link.score()).collect();
+    assert!(scores[0] < 0.01 && scores[1] > 0.99 && (scores[2] - 0.5).abs() < 1e-6, "{scores:?}");
 }
 
 #[test]
