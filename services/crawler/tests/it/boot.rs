@@ -175,14 +175,16 @@ impl Bed {
         let pulled = self.outcomes.lock().await.pull(64, wait).await;
         let Ok(deliveries) = pulled else { return sleep(Duration::from_millis(50)).await };
         for delivery in deliveries {
-            let outcome = PageOutcome::decode(delivery.payload.clone()).unwrap();
-            let mut seen = self.seen.lock();
-            // Where our ack came too late the queue sends it again; a second outcome of a page is another message.
-            if delivery.deliveries == 1 || !seen.contains(&outcome) {
-                seen.push(outcome);
-            }
-            drop(seen);
+            self.see(PageOutcome::decode(delivery.payload.clone()).unwrap(), delivery.deliveries);
             delivery.ack().await.unwrap();
+        }
+    }
+
+    /// Remembers an outcome. Where our ack came too late the queue sends it again; a second one of a page is another message.
+    fn see(&self, outcome: PageOutcome, deliveries: u64) {
+        let mut seen = self.seen.lock();
+        if deliveries == 1 || !seen.contains(&outcome) {
+            seen.push(outcome);
         }
     }
 
