@@ -11,12 +11,7 @@ use sea_orm::{DatabaseTransaction, EntityTrait, Set};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{
-    row,
-    settle::Move,
-    sql,
-    submit::{INSERT, pending},
-};
+use super::{row, settle::Move, sql, submit::pending};
 use crate::{
     DeepCrawl,
     discovery::{Discovery, Found, Key, Kind},
@@ -335,7 +330,7 @@ async fn insert(
         job.add_found(i64::from(!*over), i64::from(*over));
         rows.push(row);
     }
-    for piece in rows.chunks(INSERT) {
+    for piece in sql::pieces(&rows) {
         row::page::Entity::insert_many(piece.iter().cloned()).exec_without_returning(txn).await?;
     }
     Ok(())

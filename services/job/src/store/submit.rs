@@ -18,8 +18,6 @@ use crate::{
     spec::{FIRST_URLS, Submission},
 };
 
-/// Rows of one insert; with 37 columns it stays below SQLite's 32 766 values.
-pub(super) const INSERT: usize = 500;
 /// Two calls with one request id race at most once; more is a fault.
 const RACES: usize = 3;
 
