@@ -107,22 +107,28 @@ impl Clients {
         self.jobs.clone().get_job(request).await.expect("because the job exists").into_inner()
     }
 
-    /// Waits until a job has ended, through restarts of any service, and checks that its ledger adds up at every read.
+    /// A job as it stands, or why it could not be read: a service on the way may be restarting. Its ledger adds up at every read.
+    ///
+    /// # Errors
+    /// The code of what the mesh answered instead.
+    pub async fn try_job(&self, name: &str) -> Result<Job, tonic::Code> {
+        let request = GetJobRequest { name: name.to_owned(), wait: None };
+        let answer = self.jobs.clone().get_job(request).await;
+        let job = answer.map(tonic::Response::into_inner).map_err(|status| status.code())?;
+        assert_adds_up(&job);
+        Ok(job)
+    }
+
+    /// Waits until a job is as `done` says, through restarts of any service.
+    pub async fn until(&self, name: &str, done: impl Fn(&Job) -> bool) -> Job {
+        let seen = |job: &Result<Job, tonic::Code>| job.as_ref().is_ok_and(&done);
+        crate::eventually(async || self.try_job(name).await, seen).await.expect("because it was seen")
+    }
+
+    /// Waits until a job has ended, through restarts of any service.
     pub async fn ended(&self, name: &str) -> Job {
-        let ask = || async {
-            let request = GetJobRequest { name: name.to_owned(), wait: None };
-            let answer = self.jobs.clone().get_job(request).await;
-            let job = answer.map(tonic::Response::into_inner).map_err(|status| status.code());
-            if let Ok(job) = &job {
-                assert_adds_up(job);
-            }
-            job
-        };
-        let ended = |job: &Result<Job, tonic::Code>| {
-            job.as_ref()
-                .is_ok_and(|job| matches!(job.state(), State::Succeeded | State::Failed | State::Cancelled))
-        };
-        crate::eventually(ask, ended).await.expect("because it ended")
+        let ended = |job: &Job| matches!(job.state(), State::Succeeded | State::Failed | State::Cancelled);
+        self.until(name, ended).await
     }
 }
 

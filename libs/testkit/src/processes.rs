@@ -312,7 +312,8 @@ impl Processes {
         self.binaries.join(name)
     }
 
-    /// Waits until the gateway and what it stands on are ready.
+    /// Waits until the gateway and what it stands on are ready. The gateway's word may be a second old: a service that was
+    /// killed within it may still be starting, and the next call may find it so.
     pub async fn wait_ready(&self) {
         let rest = self.clients.rest.clone();
         let ask = || async {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use domain::Service;
 use serde_json::{Value, json};
-use testkit::{Clients, Mesh, Processes, Site, assert_adds_up, eventually, site::Answer};
+use testkit::{Clients, Mesh, Processes, Site, assert_adds_up, site::Answer};
 
 /// A page with its own words and these links.
 fn html(name: &str, links: &[String]) -> String {
@@ -192,7 +192,7 @@ async fn row_32_kill_9_of_the_job_service_in_the_middle_costs_no_page_and_adds_n
     let name = job["name"].as_str().expect("because it was accepted").to_owned();
     for least in [40, 120] {
         let succeeded = |job: &api::job::v1::Job| job.counts.is_some_and(|counts| counts.succeeded >= least);
-        eventually(async || mesh.job(&name).await, succeeded).await;
+        mesh.until(&name, succeeded).await;
         mesh.kill(Service::Job);
         mesh.spawn(Service::Job);
         mesh.wait_ready().await;

@@ -27,7 +27,7 @@ async fn survives(mesh: &mut Processes, site: &Site, harm: impl AsyncFnOnce(&mut
         site.set(&format!("/p/{number}"), Answer::Slow(PACE, html));
     }
     let job = mesh.submit(site.pages(PAGES)).await;
-    eventually(async || mesh.job(&job.name).await, succeeded(20)).await;
+    mesh.until(&job.name, succeeded(20)).await;
     harm(mesh, &job.name).await;
     let job = mesh.ended(&job.name).await;
     assert_eq!(job.state(), State::Succeeded);
@@ -70,7 +70,7 @@ async fn row_04_a_crawler_that_slept_longer_than_its_lease_changes_nothing() {
     survives(&mut mesh, &site, async |mesh, job| {
         mesh.signal(Service::Crawler, Signal::SIGSTOP);
         // The other one finishes everything, what the sleeper held included; then the sleeper tells its outcomes, too.
-        eventually(async || mesh.job(job).await, succeeded(PAGES as i64)).await;
+        mesh.until(job, succeeded(PAGES as i64)).await;
         mesh.signal(Service::Crawler, Signal::SIGCONT);
     })
     .await;
@@ -163,7 +163,7 @@ async fn row_10_nats_rolled_back_in_the_middle() {
     let site = Site::start().await;
     survives(&mut mesh, &site, async |mesh, job| {
         mesh.keep_nats().await;
-        eventually(async || mesh.job(job).await, succeeded(100)).await;
+        mesh.until(job, succeeded(100)).await;
         mesh.roll_nats_back().await;
     })
     .await;
@@ -199,7 +199,7 @@ async fn row_03_a_store_that_breaks_off_is_done_again() {
             (Toxic::Bandwidth(100_000), 80),
         ] {
             proxy.harm_both(toxic);
-            eventually(async || mesh.job(job).await, succeeded(least)).await;
+            mesh.until(job, succeeded(least)).await;
         }
         // What was stored without an answer is our fault, and stored once more.
         proxy.harm(Way::Down, Toxic::Silence);
@@ -218,7 +218,7 @@ async fn row_74_a_power_cut_and_a_queue_that_forgot() {
     let site = Site::start().await;
     survives(&mut mesh, &site, async |mesh, job| {
         mesh.keep_nats().await;
-        eventually(async || mesh.job(job).await, succeeded(60)).await;
+        mesh.until(job, succeeded(60)).await;
         let members = mesh.kill_everything().await;
         assert!(members.contains(&Member(Service::Crawler, 2)));
         mesh.roll_nats_back().await;

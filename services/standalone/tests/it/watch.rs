@@ -58,7 +58,7 @@ async fn cancel_ends_running_pages_soon() {
     let job = mesh.submit(urls).await;
     eventually(async || site.hits("/hang"), |hits| *hits == 1).await;
     let done = |job: &api::job::v1::Job| job.counts.is_some_and(|counts| counts.succeeded == 3);
-    eventually(async || mesh.job(&job.name).await, done).await;
+    mesh.until(&job.name, done).await;
 
     let mut jobs = mesh.jobs.clone();
     let request = WatchJobRequest { name: job.name.clone(), after_sequence: 0 };
