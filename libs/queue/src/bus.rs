@@ -8,7 +8,6 @@ use std::sync::{Arc, atomic::Ordering};
 use async_nats::jetstream::{
     context::{PublishAckFuture, PublishError, PublishErrorKind},
     message::PublishMessage,
-    stream::ConsumerErrorKind,
 };
 use bytes::Bytes;
 use domain::{Lane, Priority};
@@ -159,14 +158,7 @@ impl Bus {
         let mut sum = 0;
         for priority in subjects::PRIORITIES {
             let name = link.names.work_consumer(lane, priority);
-            let info = link.js.get_consumer_from_stream(&name, link.names.work_stream());
-            let consumer: async_nats::jetstream::consumer::PullConsumer = info.await.map_err(|error| {
-                if matches!(error.kind(), ConsumerErrorKind::JetStream(_)) {
-                    link.missing();
-                }
-                Error::unavailable(error)
-            })?;
-            sum += consumer.cached_info().num_pending;
+            sum += link.consumer(&link.names.work_stream(), &name).await?.num_pending;
         }
         Ok(sum)
     }

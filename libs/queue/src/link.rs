@@ -13,12 +13,17 @@ use std::{
 
 use async_nats::{
     Client, ConnectOptions, Event,
-    jetstream::{self, context::ContextBuilder},
+    jetstream::{
+        self,
+        consumer::{Info, pull},
+        context::ContextBuilder,
+        stream::ConsumerErrorKind,
+    },
 };
 use rand::RngExt;
 use tokio::{
     sync::{Notify, watch},
-    time::Instant,
+    time::{Instant, timeout},
 };
 use tracing::{debug, info, warn};
 
@@ -262,6 +267,21 @@ impl Link {
     /// Whether the server answers every `no_wait` pull that finds nothing.
     pub(crate) fn answers_no_wait(&self) -> bool {
         self.answers_no_wait.load(Ordering::Acquire)
+    }
+
+    /// What the server says of a consumer; one that is not there is missed.
+    pub(crate) async fn consumer(&self, stream: &str, name: &str) -> Result<Info, Error> {
+        let asked = self.js.get_consumer_from_stream::<pull::Config, _, _>(name, stream);
+        match timeout(self.config.publish_timeout, asked).await {
+            Ok(Ok(consumer)) => Ok(consumer.cached_info().clone()),
+            Ok(Err(error)) => {
+                if matches!(error.kind(), ConsumerErrorKind::JetStream(_)) {
+                    self.missing();
+                }
+                Err(Error::unavailable(error))
+            }
+            Err(_) => Err(Error::unavailable("the server did not say in time how a consumer is")),
+        }
     }
 
     /// Says that a stream or consumer seems to be gone. Heard once a second: those who go on missing it say so again.

@@ -6,9 +6,8 @@
 
 use std::sync::Arc;
 
-use async_nats::jetstream::{consumer::PullConsumer, stream::ConsumerErrorKind};
 use futures::future::join_all;
-use tokio::time::{Duration, Instant, timeout};
+use tokio::time::{Duration, Instant};
 
 use crate::{Error, link::Link};
 
@@ -52,7 +51,7 @@ impl Looks {
         self.consumers[source].more = false;
     }
 
-    /// The server may have sent messages into nothing; it gives them to whoever asks next, without counting them.
+    /// The server may have sent messages into nothing: whoever asks next gets them, but they do not count as waiting.
     pub(crate) fn doubt(&mut self) {
         self.consumers.iter_mut().for_each(|known| known.asked = None);
     }
@@ -72,18 +71,7 @@ impl Known {
         if self.more {
             return Ok(false);
         }
-        let info = link.js.get_consumer_from_stream(&self.name, &self.stream);
-        let consumer: PullConsumer = match timeout(link.config.publish_timeout, info).await {
-            Ok(Ok(consumer)) => consumer,
-            Ok(Err(error)) => {
-                if matches!(error.kind(), ConsumerErrorKind::JetStream(_)) {
-                    link.missing();
-                }
-                return Err(Error::unavailable(error));
-            }
-            Err(_) => return Err(Error::unavailable("the server did not say in time what waits")),
-        };
-        let info = consumer.cached_info();
+        let info = link.consumer(&self.stream, &self.name).await?;
         let due = self.asked.is_none_or(|asked| asked.elapsed() >= REVISIT);
         let revisit = info.num_ack_pending > 0 && due;
         if revisit {

@@ -138,10 +138,9 @@ impl Requests {
                 self.begin_to_wait().await?;
             }
             let asked = Instant::now();
-            if let Some((source, delivery)) = self.wait(until).await? {
-                let more = delivery.pending > 0;
+            if let Some(pending) = self.wait(until).await? {
+                let more = pending > 0;
                 self.idle = !more && asked.elapsed() >= WAITED;
-                self.found.push((source, delivery));
                 if more && max > 1 {
                     self.sweep(max).await?;
                 }
@@ -172,8 +171,7 @@ impl Requests {
             };
             let source = self.source(&message);
             if let Answer::Message(delivery) = self.read(message) {
-                self.looks.came(source, delivery.pending);
-                self.found.push((source, *delivery));
+                self.keep(source, *delivery);
             }
         }
         self.take(max)
@@ -217,6 +215,12 @@ impl Requests {
             Answer::Message(delivery) => Some(*delivery),
             Answer::Over | Answer::Refused | Answer::Gone(_) => None,
         }
+    }
+
+    /// Keeps a message until it is handed over, and what it says of its consumer.
+    fn keep(&mut self, source: usize, delivery: Delivery) {
+        self.looks.came(source, delivery.pending);
+        self.found.push((source, delivery));
     }
 
     /// Hands over what was found, in order of priority.
@@ -312,10 +316,9 @@ impl Requests {
                     request.left -= 1;
                 }
                 asked.retain(|a| a.left > 0);
-                self.looks.came(source, delivery.pending);
                 // Asking an old server again would take as long as the request lives.
                 empty[source] |= delivery.pending == 0 && !self.link.answers_no_wait();
-                self.found.push((source, *delivery));
+                self.keep(source, *delivery);
             }
             // The end of an earlier request has another token and changes nothing.
             Answer::Over | Answer::Refused => asked.retain(|a| {
@@ -362,8 +365,8 @@ impl Requests {
         Ok(())
     }
 
-    /// Sends the waiting requests that were not sent yet, and waits for the first message until then.
-    async fn wait(&mut self, until: Instant) -> Result<Option<(usize, Delivery)>, Error> {
+    /// Sends the waiting requests that were not sent yet, and keeps the first message until then: how many more wait.
+    async fn wait(&mut self, until: Instant) -> Result<Option<u64>, Error> {
         while let Some((source, reply, end)) = self.waiting.as_ref().and_then(|w| {
             (w.asked < self.subjects.len()).then(|| (w.asked, format!("{}.{}", w.inbox, w.asked), w.until))
         }) {
@@ -389,8 +392,9 @@ impl Requests {
         match message.map(|m| self.read(m)) {
             Some(Answer::Message(delivery)) => {
                 self.looks.doubt();
-                self.looks.came(source, delivery.pending);
-                Ok(Some((source, *delivery)))
+                let pending = delivery.pending;
+                self.keep(source, *delivery);
+                Ok(Some(pending))
             }
             Some(Answer::Gone(reason)) => {
                 link.missing();
