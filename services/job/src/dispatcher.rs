@@ -134,9 +134,8 @@ impl Dispatcher {
         if !self.repeat().await? {
             return Ok(Some(PAUSE));
         }
-        let looks = self.looked.is_none_or(|last| last.elapsed() >= LOOK);
+        let looks = pace::again(&mut self.looked, LOOK);
         if looks {
-            self.looked = Some(Instant::now());
             self.look().await?;
         }
         let mut waiting = false;
@@ -166,8 +165,7 @@ impl Dispatcher {
         self.store.promote(mesh::clock::now()).await?;
         self.end_in_time().await?;
         while self.store.align().await? {}
-        if self.tidied.is_none_or(|last| last.elapsed() >= TIDY) {
-            self.tidied = Some(Instant::now());
+        if pace::again(&mut self.tidied, TIDY) {
             self.store.tidy_hosts(mesh::clock::now()).await?;
         }
         Ok(())

@@ -15,6 +15,15 @@ pub(crate) fn next(due: Instant, interval: Duration) -> Instant {
     due.max(earliest) + interval
 }
 
+/// Whether what was begun `last` is to be done again, because that is `interval` ago or more; then it counts as begun now.
+pub(crate) fn again(last: &mut Option<Instant>, interval: Duration) -> bool {
+    let again = last.is_none_or(|last| last.elapsed() >= interval);
+    if again {
+        *last = Some(Instant::now());
+    }
+    again
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -65,10 +65,8 @@ pub(super) async fn execute(
 
 fn statement(backend: DbBackend, text: &str, values: Vec<Value>) -> Statement {
     let many = backend == DbBackend::Sqlite && values.len() > LARGEST + 1;
-    match many.then(|| without_numbers(text, values.len())).flatten() {
-        Some(text) => Statement::from_sql_and_values(backend, text, values),
-        None => Statement::from_sql_and_values(backend, text, values),
-    }
+    let plain = many.then(|| without_numbers(text, values.len())).flatten();
+    Statement::from_sql_and_values(backend, plain.unwrap_or_else(|| text.to_owned()), values)
 }
 
 /// A text whose placeholders come once each and in order, with `?` for each. To SQLite `$1` is a name, and whoever binds has
