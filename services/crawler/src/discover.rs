@@ -81,18 +81,26 @@ pub(crate) fn document(
     } else {
         let page_says =
             respect_robots && document.metadata.get("robots").is_some_and(|words| says(words, "nofollow"));
-        let dated = rules.follow().weights.freshness > 0.0;
         let leads = links.iter().map(|link| Lead {
             url: &link.url,
             text: &link.text,
             nofollow: page_says
                 || respect_robots && link.rel.as_deref().is_some_and(|words| says(words, "nofollow")),
-            age_days: dated.then(|| dates::age_of_url(&link.url, now)).flatten(),
+            age_days: age(rules, &link.url, None, now),
             kind: page::Kind::Page,
         });
         discovery.judge(rules, seed, task.depth + 1, leads);
     }
     discovery
+}
+
+/// Days since a page is known to have changed, by what a sitemap says or by its URL, where the rules ask for it.
+pub(crate) fn age(rules: &Rules, url: &str, lastmod: Option<&str>, now: OffsetDateTime) -> Option<f64> {
+    if rules.follow().weights.freshness <= 0.0 {
+        return None;
+    }
+    let told = lastmod.and_then(|lastmod| dates::age_days(lastmod, now));
+    told.or_else(|| dates::age_of_url(url, now))
 }
 
 impl Discovery {

@@ -9,8 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use crate::classify::{self, Judgement};
-use crate::dates;
-use crate::discover::{Discovery, Lead};
+use crate::discover::{self, Discovery, Lead};
 use crate::fetch::{Fetched, Order};
 use crate::outcome::{Outcome, Visit};
 use crate::page::{Bench, SLACK};
@@ -115,7 +114,7 @@ pub(crate) async fn read(fetched: Fetched) -> (Option<Sitemap>, String) {
 fn leads(task: &Task, rules: &Rules, found: &Sitemap, now: OffsetDateTime) -> Discovery {
     let mut discovery = Discovery { dropped: found.dropped, ..Discovery::default() };
     let seed: &PageUrl = task.seed.as_ref().unwrap_or(&task.url);
-    let lead = |kind| move |entry| lead(entry, kind, now);
+    let lead = |kind| move |entry| lead(rules, entry, kind, now);
     let deeper = if task.depth < MAX_DEPTH { found.sitemaps.as_slice() } else { &[] };
     discovery.refuse("sitemap depth", found.sitemaps.len() - deeper.len());
     let sitemaps = deeper.iter().map(lead(Kind::Sitemap));
@@ -123,9 +122,8 @@ fn leads(task: &Task, rules: &Rules, found: &Sitemap, now: OffsetDateTime) -> Di
     discovery
 }
 
-fn lead(entry: &SitemapEntry, kind: Kind, now: OffsetDateTime) -> Lead<'_> {
-    let told = entry.lastmod.as_deref().and_then(|lastmod| dates::age_days(lastmod, now));
-    let age_days = told.or_else(|| dates::age_of_url(&entry.url, now));
+fn lead<'a>(rules: &Rules, entry: &'a SitemapEntry, kind: Kind, now: OffsetDateTime) -> Lead<'a> {
+    let age_days = discover::age(rules, &entry.url, entry.lastmod.as_deref(), now);
     Lead { url: &entry.url, text: "", nofollow: false, age_days, kind }
 }
 
