@@ -24,7 +24,7 @@ pub use self::{
     mesh::{Clients, Mesh, MeshBuilder, assert_adds_up},
     processes::{Link, Member, Processes, ProcessesBuilder},
     proxy::{Proxy, Toxic, Way},
-    relay::Relay,
+    relay::{Canary, ELSEWHERE, Relay},
     rest::{Rest, send as rest_send},
     site::Site,
     small_disk::SmallDisk,

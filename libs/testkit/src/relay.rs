@@ -11,6 +11,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpStream},
+    sync::watch,
     task::JoinHandle,
 };
 
@@ -82,6 +83,44 @@ impl Drop for Relay {
 impl Shared {
     fn note(&self, what: String) {
         self.asked.lock().expect("because nobody panics with it").push(what);
+    }
+}
+
+/// An address of loopback at which nothing but a canary listens; a [`Relay`] leads from there to 127.0.0.1.
+pub const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 77);
+
+/// Counts who connects to [`ELSEWHERE`] itself, past every proxy.
+pub struct Canary {
+    port: u16,
+    seen: watch::Receiver<usize>,
+    server: JoinHandle<()>,
+}
+
+impl Canary {
+    /// A canary beside what listens at this port of 127.0.0.1.
+    #[expect(clippy::disallowed_methods, reason = "a test's own server needs no span")]
+    pub async fn beside(port: u16) -> Self {
+        let listener = TcpListener::bind((ELSEWHERE, port)).await.expect("because nobody else listens there");
+        let (counter, seen) = watch::channel(0);
+        let server = tokio::spawn(async move {
+            while listener.accept().await.is_ok() {
+                counter.send_modify(|seen| *seen += 1);
+            }
+        });
+        Self { port, seen, server }
+    }
+
+    /// Connections of others; one of its own is made first, and is seen.
+    pub async fn connections(&self) -> usize {
+        let _own = TcpStream::connect((ELSEWHERE, self.port)).await.expect("because it listens");
+        let seen = *self.seen.clone().wait_for(|seen| *seen > 0).await.expect("because it counts");
+        seen - 1
+    }
+}
+
+impl Drop for Canary {
+    fn drop(&mut self) {
+        self.server.abort();
     }
 }
 

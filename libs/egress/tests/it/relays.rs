@@ -1,8 +1,6 @@
 //! Relays: requests go through the proxy that they name and past it in no case, in both lanes.
 
-use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -14,6 +12,7 @@ use egress::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use self::server::{Canary, ELSEWHERE};
 use crate::http2;
 use crate::site::{Site, client, client_of, config, loopback, redirect, response, send, url};
 
@@ -23,39 +22,6 @@ use crate::site::{Site, client, client_of, config, loopback, redirect, response,
 )]
 #[path = "../../../testkit/src/relay.rs"]
 mod server;
-
-/// An address of loopback at which nothing but a canary listens.
-const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 77);
-
-/// Counts who connects to the target itself.
-struct Canary {
-    seen: Arc<AtomicUsize>,
-    port: u16,
-}
-
-impl Canary {
-    async fn beside(site: &Site) -> Self {
-        let port = site.addr.port();
-        let listener = TcpListener::bind((ELSEWHERE, port)).await.expect("because nobody else listens there");
-        let seen = Arc::new(AtomicUsize::new(0));
-        let counter = seen.clone();
-        tokio::spawn(async move {
-            while listener.accept().await.is_ok() {
-                counter.fetch_add(1, Ordering::SeqCst);
-            }
-        });
-        Self { seen, port }
-    }
-
-    /// Connections so far; one of its own is made first, and is seen.
-    async fn connections(&self) -> usize {
-        let _own = TcpStream::connect((ELSEWHERE, self.port)).await.expect("because it listens");
-        while self.seen.load(Ordering::SeqCst) == 0 {
-            tokio::task::yield_now().await;
-        }
-        self.seen.load(Ordering::SeqCst) - 1
-    }
-}
 
 fn through(server: &str, credentials: Option<(&str, &str)>) -> Option<Relay> {
     let credentials = credentials
@@ -75,7 +41,7 @@ async fn requests_and_their_redirects_go_through_the_relay_and_nowhere_else() {
         send(stream, bytes)
     })
     .await;
-    let canary = Canary::beside(&site).await;
+    let canary = Canary::beside(site.addr.port()).await;
     let (port, client) = (site.addr.port(), client(&[]));
     for (scheme, expected) in [
         (
@@ -189,7 +155,7 @@ async fn what_is_wrong_with_a_relay_is_said() {
 #[tokio::test]
 async fn robots_txt_is_asked_through_the_relay_of_the_page() {
     let site = Site::fixed(response("", "User-agent: *\nDisallow: /\n")).await;
-    let canary = Canary::beside(&site).await;
+    let canary = Canary::beside(site.addr.port()).await;
     let relay = server::Relay::open().await;
     #[derive(serde::Deserialize)]
     struct File {
@@ -213,7 +179,7 @@ async fn robots_txt_is_asked_through_the_relay_of_the_page() {
 #[tokio::test]
 async fn the_filter_proxy_has_no_connection_but_to_its_relay() {
     let site = Site::start(|head, stream| send(stream, response("", head))).await;
-    let canary = Canary::beside(&site).await;
+    let canary = Canary::beside(site.addr.port()).await;
     let port = site.addr.port();
     let guard = Guard::new(loopback(), Resolver::fixed::<String, Vec<_>>([]));
     for scheme in ["http", "socks5"] {

@@ -1,52 +1,13 @@
 //! A proxy of the job's own: everything of the job goes through it and nothing past it, in both lanes; who uses it stays secret.
 
-use std::{
-    net::Ipv4Addr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
-
 use serde_json::{Value, json};
-use testkit::{Mesh, Relay, Site, eventually, site::Answer};
-use tokio::net::{TcpListener, TcpStream};
+use testkit::{Canary, ELSEWHERE, Mesh, Relay, Site, eventually, site::Answer};
 
 use crate::render::APP;
 
-/// An address of loopback at which nothing but a canary listens; a [`Relay`] leads to the site from there.
-const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 77);
-
-/// Counts who connects to the target itself.
-struct Canary {
-    seen: Arc<AtomicUsize>,
-    port: u16,
-}
-
-impl Canary {
-    #[expect(clippy::disallowed_methods, reason = "a test's own server needs no span")]
-    async fn beside(site: &Site) -> Self {
-        let port = site.addr().port();
-        let listener = TcpListener::bind((ELSEWHERE, port)).await.expect("because nobody else listens there");
-        let seen = Arc::new(AtomicUsize::new(0));
-        let counter = seen.clone();
-        tokio::spawn(async move {
-            while listener.accept().await.is_ok() {
-                counter.fetch_add(1, Ordering::SeqCst);
-            }
-        });
-        Self { seen, port }
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("http://{ELSEWHERE}:{}{path}", self.port)
-    }
-
-    /// Connections of others; one of its own is made first, and is seen.
-    async fn connections(&self) -> usize {
-        let _own = TcpStream::connect((ELSEWHERE, self.port)).await.expect("because it listens");
-        eventually(async || self.seen.load(Ordering::SeqCst), |seen| *seen > 0).await - 1
-    }
+/// A page of the site at an address at which only a canary listens.
+fn elsewhere(site: &Site, path: &str) -> String {
+    format!("http://{ELSEWHERE}:{}{path}", site.addr().port())
 }
 
 async fn run(mesh: &Mesh, url: &str, config: Value) -> Value {
@@ -63,18 +24,18 @@ async fn first(mesh: &Mesh, job: &Value, list: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn all_of_a_job_goes_through_its_proxy_and_nothing_past_it() {
     let (mesh, site) = (Mesh::start().await, Site::start().await);
-    let canary = Canary::beside(&site).await;
+    let canary = Canary::beside(site.addr().port()).await;
     let app = format!(
         "{APP}<script>fetch('/data'); new Image().src = '/picture'; new WebSocket('ws://' + location.host + '/socket')</script>"
     );
     site.set("/app", Answer::Html(app));
-    site.set("/away", Answer::Redirect(canary.url("/p/2")));
+    site.set("/away", Answer::Redirect(elsewhere(&site, "/p/2")));
     for (scheme, verb) in [("http", "get http://"), ("socks5", "socks ")] {
         let relay = Relay::locked().await;
         let proxy = json!({"server": relay.server(scheme), "username": "user", "password": "word"});
         let config = |render: &str| json!({"render": render, "fetch": {"proxy": proxy}});
 
-        let job = run(&mesh, &canary.url("/away"), config("HTTP")).await;
+        let job = run(&mesh, &elsewhere(&site, "/away"), config("HTTP")).await;
         assert_eq!(job["verdicts"], json!({"ok": 1}), "{job:#}");
         assert_eq!(first(&mesh, &job, "documents").await["title"], "Page 2");
         let asked = relay.asked();
@@ -90,7 +51,7 @@ async fn all_of_a_job_goes_through_its_proxy_and_nothing_past_it() {
 
         // A page that needs a browser takes its proxy along, and so does all that it loads.
         let before = relay.asked().len();
-        let job = run(&mesh, &canary.url("/app"), config("AUTO")).await;
+        let job = run(&mesh, &elsewhere(&site, "/app"), config("AUTO")).await;
         let document = first(&mesh, &job, "documents").await;
         assert_eq!(
             (&document["lane"], &document["verdict"]),
@@ -107,12 +68,12 @@ async fn all_of_a_job_goes_through_its_proxy_and_nothing_past_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_that_does_not_do_its_part_is_named() {
     let (mesh, site, relay) = (Mesh::start().await, Site::start().await, Relay::locked().await);
-    let canary = Canary::beside(&site).await;
+    let canary = Canary::beside(site.addr().port()).await;
     for render in ["HTTP", "BROWSER"] {
         for scheme in ["http", "socks5"] {
             let proxy = json!({"server": relay.server(scheme), "username": "user", "password": "sesame"});
             let config = json!({"render": render, "max_attempts": 1, "fetch": {"proxy": proxy}});
-            let job = run(&mesh, &canary.url("/p/1"), config).await;
+            let job = run(&mesh, &elsewhere(&site, "/p/1"), config).await;
             let page = first(&mesh, &job, "pages").await;
             let told = (&page["verdict"], &page["detail"]);
             assert_eq!(
@@ -155,10 +116,10 @@ async fn a_proxy_needs_its_scope_and_an_address_that_is_allowed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn crawl4ais_proxy_config_is_the_proxy_of_the_job() {
     let (mesh, site, relay) = (Mesh::start().await, Site::start().await, Relay::locked().await);
-    let canary = Canary::beside(&site).await;
+    let canary = Canary::beside(site.addr().port()).await;
     let params = json!({"server": relay.server("http"), "username": "user", "password": "word"});
     let body = json!({
-        "urls": [canary.url("/p/1")],
+        "urls": [elsewhere(&site, "/p/1")],
         "browser_config": {"type": "BrowserConfig", "params": {"proxy_config": {"type": "ProxyConfig", "params": params}}},
     });
     let accepted = mesh.rest.post("/crawl/job", &body).await;
@@ -170,7 +131,7 @@ async fn crawl4ais_proxy_config_is_the_proxy_of_the_job() {
     assert!(!relay.asked().is_empty());
     assert_eq!(canary.connections().await, 0);
 
-    let bad = json!({"urls": [canary.url("/p/1")], "browser_config": {"proxy": "https://p.example:1"}});
+    let bad = json!({"urls": [elsewhere(&site, "/p/1")], "browser_config": {"proxy": "https://p.example:1"}});
     let refused = mesh.rest.post("/crawl/job", &bad).await;
     assert_eq!((refused.status, refused.reason()), (400, "UNSUPPORTED_SCHEME"), "{}", refused.text);
     assert!(refused.text.contains("browser_config.proxy_config.server"), "{}", refused.text);
