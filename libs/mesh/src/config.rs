@@ -12,7 +12,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
-pub use load::{Invalid, Problems, load, with};
+pub use load::{Invalid, Problems, env, load, with, with_env};
 pub use sections::{LogFormat, Peers, Server, Telemetry, Tls};
 
 /// The text of the four sections that every service has. A service's `config.default.toml` holds the same keys.

@@ -44,10 +44,7 @@ where
         Ok(Command::Help) => return say(&help(name)),
         Err(problem) => return complain(&format!("{problem}\n{}", help(name))),
     };
-    // Variables that are not text are none of ours.
-    let env = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let config = match config::load::<C>(file.as_deref(), env) {
+    let config = match config::load::<C>(file.as_deref(), config::env()) {
         Ok(config) => config,
         Err(invalid) => return complain(&invalid.to_string()),
     };

@@ -225,6 +225,7 @@ impl MeshArgs {
         plan.allow_targets = self.allow_target.iter().map(ToString::to_string).collect();
         plan.admin_key_file.clone_from(&self.admin_key_file);
         plan.browser_sandbox = !self.no_sandbox;
+        plan.env = mesh::config::env().collect();
         Ok(plan)
     }
 }

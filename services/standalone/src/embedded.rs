@@ -109,7 +109,7 @@ impl Embedded {
 
     /// A connection to the queue as the job service has it, to see whether it can be used.
     pub async fn queue(&self) -> anyhow::Result<queue::Bus> {
-        let config: job::Config = mesh::config::with(self.plan.settings(Service::Job))?;
+        let config: job::Config = self.plan.config()?;
         queue::Bus::connect(&config.queue, "up").await.context("connect to the queue")
     }
 
@@ -170,7 +170,6 @@ impl Embedded {
     }
 
     async fn serving(&mut self, service: Service, shutdown: Shutdown) -> anyhow::Result<Serving> {
-        let settings = self.plan.settings(service);
         let identity = self.ca.issue(service)?;
         let listener = match self.ports.remove(&service) {
             Some(port) => port,
@@ -178,7 +177,7 @@ impl Embedded {
         };
         macro_rules! serve {
             ($service:ident, $serve:expr) => {{
-                let config: $service::Config = mesh::config::with(settings)?;
+                let config: $service::Config = self.plan.config()?;
                 let peers = config.peers().clone();
                 let node = Node { service, listener, admin: None, shutdown, identity, peers };
                 Ok(Box::pin($serve(config, node)))

@@ -38,6 +38,8 @@ pub struct Plan {
     pub browser_sandbox: bool,
     /// Settings that win over those of the plan, by service.
     pub overlays: BTreeMap<Service, Table>,
+    /// Variables such as `JOB__DATABASE__URL`, which win over everything else in a mesh of one process.
+    pub env: Vec<(String, String)>,
 }
 
 impl Plan {
@@ -54,6 +56,7 @@ impl Plan {
             admin_key_file: None,
             browser_sandbox: true,
             overlays: BTreeMap::new(),
+            env: Vec::new(),
         }
     }
 
@@ -104,6 +107,11 @@ impl Plan {
             merge(&mut table, overlay);
         }
         table
+    }
+
+    /// The settings of a service that runs in this process.
+    pub(crate) fn config<C: mesh::Config>(&self) -> Result<C, mesh::config::Invalid> {
+        mesh::config::with_env(self.settings(C::SERVICE), self.env.iter().cloned())
     }
 
     fn database(&self, service: Service) -> String {

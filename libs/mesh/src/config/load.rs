@@ -61,26 +61,32 @@ pub fn load<C: Config>(
     if let Some(file) = file {
         read_file(file, &mut overrides, &mut problems);
     }
-    let prefix = format!("{}__", C::SERVICE.as_str().to_uppercase());
-    for (name, text) in env {
-        let Some(rest) = name.strip_prefix(&prefix) else { continue };
-        let path: Vec<String> = rest.split("__").map(str::to_lowercase).collect();
-        match find(&defaults, &path) {
-            None | Some(Value::Table(_)) => problems.add(&name, "is not a setting"),
-            Some(default) => match parse(&text, default) {
-                Ok(value) => overrides.push(Override { path, value, origin: format!(" (from {name})") }),
-                Err(problem) => problems.add(&name, problem),
-            },
-        }
-    }
+    read_env::<C>(&defaults, env, &mut overrides, &mut problems);
     build(defaults, overrides, problems)
 }
 
 /// Loads the settings from the defaults and `overlay`, for processes that make their own.
 pub fn with<C: Config>(overlay: Table) -> Result<C, Invalid> {
+    with_env(overlay, std::iter::empty())
+}
+
+/// [`with`], and then variables of `env` as [`load`] reads them.
+pub fn with_env<C: Config>(
+    overlay: Table,
+    env: impl Iterator<Item = (String, String)>,
+) -> Result<C, Invalid> {
+    let defaults = defaults::<C>()?;
+    let mut problems = Problems::default();
     let mut overrides = Vec::new();
     flatten(&overlay, &mut Vec::new(), "", &mut overrides);
-    build(defaults::<C>()?, overrides, Problems::default())
+    read_env::<C>(&defaults, env, &mut overrides, &mut problems);
+    build(defaults, overrides, problems)
+}
+
+/// The variables of this process. Those that are not text are none of ours.
+pub fn env() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 fn defaults<C: Config>() -> Result<Table, Invalid> {
@@ -99,6 +105,26 @@ fn read_file(file: &Path, overrides: &mut Vec<Override>, problems: &mut Problems
             }
             Ok(table) => flatten(&table, &mut Vec::new(), &format!(" (from {shown})"), overrides),
         },
+    }
+}
+
+fn read_env<C: Config>(
+    defaults: &Table,
+    env: impl Iterator<Item = (String, String)>,
+    overrides: &mut Vec<Override>,
+    problems: &mut Problems,
+) {
+    let prefix = format!("{}__", C::SERVICE.as_str().to_uppercase());
+    for (name, text) in env {
+        let Some(rest) = name.strip_prefix(&prefix) else { continue };
+        let path: Vec<String> = rest.split("__").map(str::to_lowercase).collect();
+        match find(defaults, &path) {
+            None | Some(Value::Table(_)) => problems.add(&name, "is not a setting"),
+            Some(default) => match parse(&text, default) {
+                Ok(value) => overrides.push(Override { path, value, origin: format!(" (from {name})") }),
+                Err(problem) => problems.add(&name, problem),
+            },
+        }
     }
 }
 

@@ -51,6 +51,20 @@ fn stop(mut child: Child) {
     assert!(child.wait().expect("because it is our child").success(), "SIGTERM ends it in order");
 }
 
+#[test]
+fn up_names_a_setting_of_the_environment_that_is_wrong() {
+    let folder = tempfile::tempdir().expect("because the temporary folder can be written");
+    let output = crawlmesh()
+        .args(["up", "--listen", "127.0.0.1:0", "--data"])
+        .arg(folder.path())
+        .env("JOB__POLITENESS__LOCAL__MIN_DELAY", "soon")
+        .output()
+        .expect("because the binary was built for this test");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(said.contains("politeness.local.min_delay (from JOB__POLITENESS__LOCAL__MIN_DELAY)"), "{said}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn up_survives_a_restart_and_shows_the_key_once() {
     let folder = tempfile::tempdir().expect("because the temporary folder can be written");
