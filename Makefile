@@ -1,4 +1,5 @@
-# The verbs of the project; CI calls `check` and `test`, and nothing else.
+# The verbs of the project; CI calls `check` and `test`, and nothing else. All of them build the whole workspace: one package alone has
+# other features of its dependencies, and builds them a second time.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 URL ?=
@@ -29,22 +30,21 @@ faults: ## Runs the long rows of the fault matrix, and schedules of faults by se
 	@tools/install test
 	$(CARGO) build --locked --workspace --bins
 ifeq ($(SEED),)
-	$(CARGO) test --locked -p crawler --test faults
-	SEEDS=$(SEEDS) $(CARGO) test --locked -p standalone --test faults -- --nocapture --test-threads 1
+	SEEDS=$(SEEDS) $(CARGO) test --locked --workspace --test faults -- --nocapture --test-threads 1
 else
-	SEED=$(SEED) $(CARGO) test --locked -p standalone --test faults seeds -- --nocapture
+	SEED=$(SEED) $(CARGO) test --locked --workspace --test faults seeds -- --nocapture
 endif
 
 .PHONY: fuzz
 fuzz: ## Feeds broken input to everything that reads what strangers send (FUZZ_SECONDS=60 for each target, FUZZ_SEED=1)
-	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$(FUZZ_SEED) $(CARGO) test --locked -p egress --test fuzz -- --nocapture
+	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$(FUZZ_SEED) $(CARGO) test --locked --workspace --test fuzz -- --nocapture
 
 .PHONY: check
 check: ## Formatting, lints, layering, protos
 	@tools/install check
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	$(CARGO) test --locked -p testkit --test tidy
+	$(CARGO) test --locked --workspace --test tidy
 	.tools/node_modules/.bin/buf lint
 
 .PHONY: mesh

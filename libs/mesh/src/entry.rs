@@ -37,6 +37,7 @@ where
     F: FnOnce(C, Node) -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
 {
+    crate::use_small_pages();
     let name = C::SERVICE.as_str();
     let file = match parse(std::env::args_os().skip(1)) {
         Ok(Command::Run(file)) => file,

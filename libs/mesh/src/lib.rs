@@ -10,8 +10,9 @@ pub mod config;
 mod context;
 mod entry;
 pub mod error;
+pub mod memory;
 pub mod metrics;
-pub mod node;
+mod node;
 pub mod policy;
 pub mod server;
 pub mod task;
@@ -25,15 +26,12 @@ pub use call::{
 pub use config::Config;
 pub use entry::main;
 pub use error::{Violations, error_reason, fail, refuse, refuse_with};
+pub use memory::use_small_pages;
 pub use node::{Node, Shutdown};
 pub use policy::{allowed, public};
 pub use server::Server;
 pub use task::{Task, TaskError, spawn};
 pub use tls::{Ca, Identity, install_crypto_provider};
-
-/// Pages are parsed on one thread and dropped on another, which glibc's allocator pays for (docs/benchmarks.md).
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What a service's `serve` returns: only start-up and shutdown can fail, calls answer with a status.
 pub type Result<T> = anyhow::Result<T>;

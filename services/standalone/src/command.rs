@@ -159,6 +159,7 @@ struct PlanArgs {
 /// Runs the command line.
 #[must_use]
 pub fn main() -> ExitCode {
+    mesh::use_small_pages();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
