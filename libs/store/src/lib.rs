@@ -1,4 +1,4 @@
-//! The database: connect, transactions, migrations, and servers to test with. The same promises on SQLite and Postgres.
+//! The database: connect, transactions, migrations, sealed secrets, and servers to test with. The same promises on SQLite and Postgres.
 //!
 //! Promises: all writes of one [`Db::write`] happen or none does, and what it committed is seen by every later read; writers
 //! wait for each other instead of failing; every wait is bounded; a database that went away is used again when it is back,
@@ -10,9 +10,11 @@ mod db;
 mod error;
 mod moment;
 mod open;
+mod seal;
 pub mod testing;
 
 pub use config::{Config, DEFAULTS};
 pub use db::Db;
 pub use error::{Error, is_unavailable, is_unique_violation};
 pub use moment::comparable;
+pub use seal::{CannotOpen, Sealer};

@@ -20,7 +20,6 @@ use tracing::{Instrument as _, Span, debug, warn};
 use crate::{
     delivery::{self, Answer, Attempt, Delivery, Next},
     error::Error,
-    seal::Sealer,
     signature::{SECRET_BYTES, SigningSecret},
     store::Store,
 };
@@ -43,7 +42,7 @@ pub(crate) struct Deliverer {
 /// Signing secrets of tenants.
 pub(crate) struct Secrets {
     pub(crate) store: Store,
-    pub(crate) sealer: Sealer,
+    pub(crate) sealer: ::store::Sealer,
 }
 
 impl Secrets {
@@ -53,7 +52,7 @@ impl Secrets {
         let new: [u8; SECRET_BYTES] = self.sealer.random();
         let sealed = self.store.secret(tenant, &self.sealer.seal(&owner, &new), mesh::clock::now()).await?;
         let bytes = self.sealer.unseal(&owner, &sealed)?;
-        Ok(SigningSecret::new(bytes.try_into().map_err(|_| crate::seal::CannotOpen)?))
+        Ok(SigningSecret::new(bytes.try_into().map_err(|_| ::store::CannotOpen)?))
     }
 }
 

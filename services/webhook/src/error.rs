@@ -1,9 +1,8 @@
 //! What can go wrong here, and what a caller sees of it.
 
+use ::store::CannotOpen;
 use sea_orm::DbErr;
 use tonic::{Code, Status};
-
-use crate::seal::CannotOpen;
 
 /// An error of the webhook service.
 #[derive(Debug, thiserror::Error)]

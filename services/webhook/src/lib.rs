@@ -10,7 +10,6 @@ mod delivery;
 mod error;
 mod follower;
 mod handler;
-mod seal;
 mod signature;
 mod store;
 mod wire;
@@ -108,7 +107,7 @@ impl mesh::Config for Config {
 /// Runs the webhook service until `node.shutdown` begins and the last attempt has ended.
 pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
     let store = Store::open(&config.database).await.context("open the webhook store")?;
-    let sealer = seal::Sealer::open(&config.secrets.key_file)
+    let sealer = ::store::Sealer::open(&config.secrets.key_file)
         .with_context(|| format!("read the key file {}", config.secrets.key_file.display()))?;
     let secrets = Arc::new(Secrets { store: store.clone(), sealer });
     let bus = queue::Bus::connect(&config.queue, "webhook").await.context("set up the queue")?;

@@ -19,14 +19,20 @@ const KEY_BYTES: usize = 32;
 pub struct CannotOpen;
 
 /// The key.
-pub(crate) struct Sealer {
+pub struct Sealer {
     key: LessSafeKey,
     random: SystemRandom,
 }
 
+impl std::fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sealer").finish_non_exhaustive()
+    }
+}
+
 impl Sealer {
     /// Reads the key, or makes one where there is none.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+    pub fn open(path: &Path) -> io::Result<Self> {
         let random = SystemRandom::new();
         let bytes = match fs::read(path) {
             Ok(bytes) => bytes,
@@ -39,14 +45,16 @@ impl Sealer {
     }
 
     /// Random bytes for a new secret.
-    pub(crate) fn random<const N: usize>(&self) -> [u8; N] {
+    #[must_use]
+    pub fn random<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
         self.random.fill(&mut bytes).expect("because the system has randomness");
         bytes
     }
 
     /// Seals `secret` for `owner`: it opens for no other.
-    pub(crate) fn seal(&self, owner: &str, secret: &[u8]) -> Vec<u8> {
+    #[must_use]
+    pub fn seal(&self, owner: &str, secret: &[u8]) -> Vec<u8> {
         let nonce: [u8; NONCE_LEN] = self.random();
         let mut sealed = secret.to_vec();
         self.key
@@ -60,7 +68,7 @@ impl Sealer {
     }
 
     /// Opens what [`Sealer::seal`] made for `owner`.
-    pub(crate) fn unseal(&self, owner: &str, sealed: &[u8]) -> Result<Vec<u8>, CannotOpen> {
+    pub fn unseal(&self, owner: &str, sealed: &[u8]) -> Result<Vec<u8>, CannotOpen> {
         let (nonce, rest) = sealed.split_at_checked(NONCE_LEN).ok_or(CannotOpen)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| CannotOpen)?;
         let mut bytes = rest.to_vec();
