@@ -11,6 +11,7 @@ pub mod page_token;
 pub mod proxy;
 pub mod scope;
 pub mod service;
+pub mod session;
 pub mod url;
 pub mod verdict;
 
@@ -20,5 +21,6 @@ pub use lane::{Lane, Priority};
 pub use proxy::{ProxyError, ProxyKind, ProxyServer};
 pub use scope::Scope;
 pub use service::Service;
+pub use session::{SessionError, SessionName};
 pub use url::{PageUrl, UrlError};
 pub use verdict::{Outcome, Verdict};

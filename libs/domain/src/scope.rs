@@ -29,6 +29,8 @@ words! {
         CookiesSet = "cookies:set",
         /// Send the requests of a job through a proxy of one's own.
         ProxySet = "proxy:set",
+        /// Read pages in named sessions, and list and delete the sessions of the own tenant.
+        SessionUse = "session:use",
         /// Create tenants: the operator's scope.
         TenantsManage = "tenants:manage",
     }

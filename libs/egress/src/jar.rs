@@ -44,6 +44,8 @@ pub struct Crumb {
     pub http_only: bool,
     /// When it ends, in seconds since 1970. `None`: with the job.
     pub expires: Option<i64>,
+    /// `Strict`, `Lax` or `None`; `None`: the site did not say.
+    pub same_site: Option<String>,
 }
 
 impl Jar {
@@ -79,7 +81,12 @@ impl Jar {
         if let Some(end) = crumb.expires.and_then(|end| OffsetDateTime::from_unix_timestamp(end).ok()) {
             cookie.set_expires(end);
         }
-        if let Some(cookie) = acceptable(&cookie.to_string(), &url) {
+        let mut text = cookie.to_string();
+        if let Some(word) = &crumb.same_site {
+            text.push_str("; SameSite=");
+            text.push_str(word);
+        }
+        if let Some(cookie) = acceptable(&text, &url) {
             insert(&mut self.store.lock(), self.most, &cookie, &url);
         }
     }
@@ -178,6 +185,7 @@ fn crumb(cookie: &Cookie<'static>) -> Option<Crumb> {
         secure: cookie.secure().unwrap_or_default(),
         http_only: cookie.http_only().unwrap_or_default(),
         expires,
+        same_site: cookie.same_site().map(|word| word.to_string()),
     })
 }
 

@@ -17,6 +17,8 @@ pub(crate) const INTERNAL: &[(&str, &[Service])] = &[
     ("crawlmesh.job.v1.JobService/ReserveVisit", &[Service::Crawler]),
     ("crawlmesh.result.v1.ResultService/RecallPage", &[Service::Crawler]),
     ("crawlmesh.result.v1.ResultService/StorePage", &[Service::Crawler]),
+    ("crawlmesh.result.v1.SessionService/ChangeSession", &[Service::Crawler]),
+    ("crawlmesh.result.v1.SessionService/OpenSession", &[Service::Crawler]),
 ];
 
 /// Public methods without an HTTP route: REST has no form for a stream of requests.

@@ -37,6 +37,10 @@ pub enum Answer {
     Tagged(&'static str, String),
     /// 200 with a page that shows the headers of the request, a line for each.
     Echo,
+    /// 200 with this HTML for who sends this cookie; 401 for others.
+    Members(&'static str, String),
+    /// This status with these headers and a page that says little.
+    Headers(u16, Vec<(&'static str, String)>),
     /// Text with this status and these headers, for so many visits; then 200 with an ordinary page.
     Refuse(u32, u16, Vec<(&'static str, String)>),
 }
@@ -202,13 +206,18 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
             response
         }
         Some(Answer::Refuse(times, status, headers)) if visit <= times => {
-            let mut response = html_response(status, "<p>not now</p>".into());
-            for (name, value) in headers {
-                if let Ok(value) = value.parse() {
-                    response.headers_mut().insert(name, value);
-                }
+            with_headers(html_response(status, "<p>not now</p>".into()), headers)
+        }
+        Some(Answer::Headers(status, headers)) => {
+            with_headers(html_response(status, "<h1>Done</h1><p>That is all there is.</p>".into()), headers)
+        }
+        Some(Answer::Members(cookie, html)) => {
+            let sent = request.headers().get(header::COOKIE).and_then(|value| value.to_str().ok());
+            if sent.unwrap_or_default().split("; ").any(|sent| sent == cookie) {
+                html_response(200, html)
+            } else {
+                html_response(401, "<h1>Members only</h1>".into())
             }
-            response
         }
         Some(Answer::Refuse(..)) => html_response(200, page(0)),
         Some(Answer::Tagged(tag, html)) => {
@@ -232,6 +241,15 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
             None => html_response(404, "<h1>Not found</h1>".into()),
         },
     }
+}
+
+fn with_headers(mut response: Response<Body>, headers: Vec<(&'static str, String)>) -> Response<Body> {
+    for (name, value) in headers {
+        if let Ok(value) = value.parse() {
+            response.headers_mut().append(name, value);
+        }
+    }
+    response
 }
 
 fn html_response(status: u16, html: String) -> Response<Body> {

@@ -5,6 +5,7 @@
 //! it does; a browser that dies, hangs, grows or ages is replaced; no process and no profile outlives its browser. Only
 //! this folder knows chromiumoxide.
 
+mod bare;
 mod block;
 mod capture;
 mod chromium;
@@ -23,6 +24,7 @@ mod proc;
 mod process;
 mod progress;
 mod record;
+mod session;
 mod shown;
 mod steps;
 mod tab;

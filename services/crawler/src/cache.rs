@@ -64,6 +64,7 @@ impl Recalled {
             latency: None,
             wire_bytes: 0,
             artifacts: Vec::new(),
+            changes: crate::session::Changes::default(),
         }
     }
 }

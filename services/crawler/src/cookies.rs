@@ -50,6 +50,11 @@ impl Jars {
         Self { jars, per_job: config.per_job }
     }
 
+    /// Cookies that a jar has room for.
+    pub(crate) fn room(&self) -> usize {
+        self.per_job
+    }
+
     /// The jar of a job; an empty one at its first request here.
     pub(crate) async fn of(&self, job: JobId) -> Arc<Jar> {
         self.jars.get_with(job, async { Arc::new(Jar::new(self.per_job)) }).await

@@ -14,6 +14,7 @@ use url::Url;
 use crate::browser::options::Options;
 use crate::classify::{self, Judgement};
 use crate::cookies::Jars;
+use crate::session::{Changes, Lent, State};
 use crate::spec::Spec;
 use crate::task::Task;
 
@@ -36,6 +37,8 @@ pub(crate) struct Order {
     pub(crate) relay: Option<Relay>,
     /// Whether pages of the job may come to either lane: then both have the same cookies.
     pub(crate) both_lanes: bool,
+    /// The session that the page begins with. Its changes are in what comes back, and nothing is shared with other pages of the job.
+    pub(crate) session: Option<Arc<State>>,
 }
 
 impl Order {
@@ -50,6 +53,7 @@ impl Order {
             validators: (None, None),
             relay: spec.manners.relay.clone(),
             both_lanes: spec.may_escalate,
+            session: None,
         }
     }
 
@@ -81,6 +85,8 @@ pub(crate) struct Fetched {
     pub(crate) wire_bytes: u64,
     /// What was taken of the page beside its content.
     pub(crate) artifacts: Vec<Artifact>,
+    /// What the page has changed of its session.
+    pub(crate) changes: Changes,
 }
 
 /// Bytes kept beside a document.
@@ -167,7 +173,11 @@ impl Fetch for Http {
         let mut request = egress::Request::get(order.url.clone());
         request.total_timeout = Some(order.deadline.saturating_duration_since(Instant::now()));
         request.headers.clone_from(&order.headers);
-        request.cookies = Some(self.jars.of(order.job).await);
+        let lent = order.session.as_ref().map(|state| Lent::new(state, self.jars.room()));
+        request.cookies = Some(match &lent {
+            Some(lent) => lent.jar.clone(),
+            None => self.jars.of(order.job).await,
+        });
         (request.etag, request.last_modified) = order.validators.clone();
         request.relay.clone_from(&order.relay);
         let fetched = self.client.fetch(request).await?;
@@ -182,6 +192,7 @@ impl Fetch for Http {
             latency: Some(fetched.timings.head).filter(|_| order.relay.is_none()),
             wire_bytes: fetched.wire_bytes,
             artifacts: Vec::new(),
+            changes: lent.map(|lent| lent.changes()).unwrap_or_default(),
         })
     }
 }

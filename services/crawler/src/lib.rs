@@ -21,6 +21,8 @@ mod metrics;
 mod outcome;
 mod page;
 mod permission;
+mod session;
+mod sessions;
 mod source;
 mod spec;
 mod store;
@@ -51,6 +53,7 @@ use extraction::Extractor;
 use fetch::{Fetch, Http};
 use habits::Habits;
 use page::Bench;
+use sessions::Sessions;
 use spec::Specs;
 use store::Results;
 use worker::Worker;
@@ -221,6 +224,7 @@ struct Crawler {
     specs: Specs,
     extractor: Extractor,
     results: Results,
+    sessions: Sessions,
     bus: Bus,
     cancels: Cancels,
     browser: Availability,
@@ -245,6 +249,7 @@ impl Crawler {
             specs: Specs::new(node.channel(Service::Job), limits),
             extractor: Extractor::new(cores)?,
             results: Results::new(node.channel(Service::Result), page.store_timeout, max_message),
+            sessions: Sessions::new(node.channel(Service::Result), page.store_timeout, max_message),
             bus,
             cancels: Cancels::new(page.cancelled_jobs),
             browser,
@@ -261,6 +266,7 @@ impl Crawler {
             specs: self.specs.clone(),
             extractor: self.extractor.clone(),
             results: self.results.clone(),
+            sessions: self.sessions.clone(),
             browser: self.browser.clone(),
             robots: self.robots.clone(),
             habits: self.habits.clone(),

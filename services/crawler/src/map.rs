@@ -166,8 +166,17 @@ impl Mapper {
         let visit = Mutex::new(Visit::default());
         let (headers, validators, relay) = (Vec::new(), (None, None), None);
         let (asked, browser, deadline) = (url.clone(), self.browser.clone(), plan.deadline);
-        let order =
-            Order { job, url: asked, browser, deadline, headers, validators, relay, both_lanes: false };
+        let order = Order {
+            job,
+            url: asked,
+            browser,
+            deadline,
+            headers,
+            validators,
+            relay,
+            both_lanes: false,
+            session: None,
+        };
         let work = async {
             permission::ask(&self.robots, &order, &visit).await?;
             self.visits.wait(url, plan.deadline).await?;

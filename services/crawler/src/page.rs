@@ -25,6 +25,7 @@ use crate::habits::Habits;
 use crate::metrics;
 use crate::outcome::{self, Outcome, Visit};
 use crate::permission;
+use crate::sessions::Sessions;
 use crate::spec::{self, Spec, Specs};
 use crate::store::{self, Parcel, Results};
 use crate::task::Task;
@@ -49,6 +50,8 @@ pub(crate) struct Bench {
     pub(crate) extractor: Extractor,
     /// Keeps documents.
     pub(crate) results: Results,
+    /// What pages of other jobs have left for those of this one.
+    pub(crate) sessions: Sessions,
     /// Whether there is a browser to hand pages on to.
     pub(crate) browser: Availability,
     /// What sites ask crawlers to leave alone.
@@ -114,13 +117,16 @@ impl Bench {
                 }
                 order.validators = page.validators();
             }
+            let session = self.begin(task, spec, &mut order).await?;
             visit.lock().start = Some(mesh::clock::now());
-            let fetched = self.fetch(&order).await?;
+            let mut fetched = self.fetch(&order).await?;
             {
                 let mut visit = visit.lock();
                 visit.latency = fetched.latency;
                 visit.throttled = order.authentic() && fetched.throttled();
             }
+            *stage.lock() = "session";
+            self.leave(task, spec, session, &mut fetched).await?;
             *stage.lock() = "extract";
             if let (304, Some(page)) = (fetched.status, &recalled) {
                 return self
@@ -145,6 +151,29 @@ impl Bench {
             Some(reason) => Err(Judgement::escalate(format!("needs JavaScript: {reason}"))),
             None => Ok(()),
         }
+    }
+
+    /// Takes up the session that the job names. Returns which one of that name it is.
+    async fn begin(&self, task: &Task, spec: &Spec, order: &mut Order) -> Result<String, Judgement> {
+        let Some(session) = &spec.session else { return Ok(String::new()) };
+        let opened = self.sessions.open(task.tenant, session).instrument(info_span!("open session")).await;
+        let (id, state) = opened?;
+        order.session = Some(Arc::new(state));
+        Ok(id)
+    }
+
+    /// Leaves in the session what the page has changed.
+    async fn leave(
+        &self,
+        task: &Task,
+        spec: &Spec,
+        id: String,
+        fetched: &mut Fetched,
+    ) -> Result<(), Judgement> {
+        let changes = std::mem::take(&mut fetched.changes);
+        let Some(session) = spec.session.as_ref().filter(|_| !changes.is_empty()) else { return Ok(()) };
+        let kept = self.sessions.change(task.tenant, session, id, changes);
+        Ok(kept.instrument(info_span!("change session")).await?)
     }
 
     /// Notes what a page says of its host; a proxy of the caller's may say anything.
@@ -253,6 +282,7 @@ impl Bench {
             verdict: outcome.judgement.verdict.unwrap_or(Verdict::Ok),
             detail: outcome.judgement.detail.to_string(),
             time,
+            session: spec.session.as_ref().map(|session| session.name.name()).unwrap_or_default(),
         };
         let good = matches!(outcome.judgement.verdict, Some(Verdict::Ok | Verdict::NotModified));
         if good {

@@ -142,6 +142,7 @@ mod tests {
             body: body.into(),
             wire_bytes: 0,
             artifacts: Vec::new(),
+            changes: crate::session::Changes::default(),
             latency: None,
         };
         let urls = |body, none| {

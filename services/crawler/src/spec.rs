@@ -19,12 +19,14 @@ use tonic::Code;
 
 use crate::browser::options::Options;
 use crate::manners::Manners;
+use crate::sessions::Named;
 
 /// First pause before the job service is asked again; it doubles up to [`LAST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(3);
 /// Where a job says nothing; the job service fills in the same.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+const DEFAULT_SESSION_TTL: Duration = Duration::from_secs(600);
 const DEFAULT_TTL: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// How the pages of a job are fetched.
@@ -48,6 +50,8 @@ pub(crate) struct Spec {
     pub(crate) follow: Option<Arc<Rules>>,
     /// How the pages are asked for.
     pub(crate) manners: Arc<Manners>,
+    /// The session that pages begin with.
+    pub(crate) session: Option<Named>,
 }
 
 /// Why there are no settings.
@@ -140,6 +144,13 @@ fn read(spec: &pb::JobSpec) -> Result<Arc<Spec>, Error> {
         tracing::error!("a job has a proxy that cannot be read");
         return Err(Error::Away);
     };
+    let session = config.session.as_ref().map(|session| {
+        let name = session.name.parse().map_err(|_| {
+            tracing::error!("a job has a session that cannot be read");
+            Error::Away
+        })?;
+        Ok(Named { name, ttl: duration(session.ttl, DEFAULT_SESSION_TTL) })
+    });
     Ok(Arc::new(Spec {
         page_timeout: duration(config.page_timeout, DEFAULT_TIMEOUT),
         browser: Arc::new(browser::read(*config.browser.clone().unwrap_or_default(), config.screenshot)),
@@ -153,6 +164,7 @@ fn read(spec: &pb::JobSpec) -> Result<Arc<Spec>, Error> {
         extraction: Arc::new(extraction),
         follow: config.deep_crawl.as_ref().and_then(follow::read).map(Arc::new),
         manners: Arc::new(manners),
+        session: session.transpose()?,
     }))
 }
 
@@ -177,6 +189,7 @@ mod tests {
             extraction: Arc::new(extract::Options::default()),
             follow: None,
             manners: Arc::default(),
+            session: None,
         };
         assert_eq!(*plain, expected);
         let chosen = read(&spec(pb::CrawlConfig {

@@ -126,7 +126,7 @@ fn overloaded(status: &tonic::Status) -> bool {
 }
 
 /// A refusal will be repeated; anything else may pass.
-fn passes(status: &tonic::Status) -> bool {
+pub(crate) fn passes(status: &tonic::Status) -> bool {
     !matches!(
         status.code(),
         Code::InvalidArgument | Code::PermissionDenied | Code::Unauthenticated | Code::Unimplemented

@@ -29,6 +29,8 @@ pub(crate) struct About<'a> {
     pub(crate) detail: String,
     /// When it was fetched.
     pub(crate) time: OffsetDateTime,
+    /// The resource name of the session that it was read with. Empty: none.
+    pub(crate) session: String,
 }
 
 /// The document of a page. Artifacts are announced by whoever sends them.
@@ -79,6 +81,7 @@ pub(crate) fn document(about: About<'_>, fetched: &Fetched, document: Document) 
         media: document.recordings.into_iter().map(media).collect(),
         skipped_selectors: document.skipped_selectors,
         from_cache: false,
+        session: about.session,
     }
 }
 

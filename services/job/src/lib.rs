@@ -103,6 +103,8 @@ pub struct Config {
     pub limits: Limits,
     /// What schedules may ask for.
     pub schedules: Schedules,
+    /// How long sessions are kept.
+    pub sessions: Sessions,
     /// What crawls that follow links may take.
     pub deep_crawl: DeepCrawl,
     /// How pages are handed out.
@@ -125,6 +127,21 @@ pub struct Config {
 pub struct Targets {
     /// Networks that may be crawled though they are not public.
     pub allow: Vec<IpNet>,
+}
+
+/// `[sessions]`: the time to live that a job may give its session, counted from the last use.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sessions {
+    /// Where the job says nothing.
+    #[serde(with = "humantime_serde")]
+    pub default_ttl: Duration,
+    /// The least.
+    #[serde(with = "humantime_serde")]
+    pub min_ttl: Duration,
+    /// The most.
+    #[serde(with = "humantime_serde")]
+    pub max_ttl: Duration,
 }
 
 /// `[limits]`.
@@ -186,6 +203,10 @@ impl mesh::Config for Config {
             problems.add(key, problem);
         }
         self.schedules.check(problems);
+        let Sessions { default_ttl, min_ttl, max_ttl } = self.sessions;
+        if min_ttl.is_zero() || min_ttl > default_ttl || default_ttl > max_ttl {
+            problems.add("sessions", "needs 0s < min_ttl <= default_ttl <= max_ttl");
+        }
         if !(0.0..=0.5).contains(&self.dispatch.reserved_share) {
             problems.add("dispatch.reserved_share", "must be from 0 to 0.5");
         }
@@ -337,6 +358,7 @@ fn handler(
         rules: Arc::new(Rules {
             max_urls: config.limits.max_urls,
             max_pages: config.deep_crawl.max_pages,
+            sessions: config.sessions,
             policy,
         }),
         request_id_retention: config.janitor.request_id_retention,

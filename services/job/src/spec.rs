@@ -5,7 +5,7 @@ mod fetch;
 use std::{collections::BTreeMap, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
-use domain::{JobId, Lane, PageUrl, Priority, ScheduleId, Scope, follow::Follow};
+use domain::{JobId, Lane, PageUrl, Priority, ScheduleId, Scope, SessionName, follow::Follow};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use fetch::{Fetch, Proxy};
@@ -53,6 +53,17 @@ pub(crate) struct Spec {
     /// How the pages are asked for. `None`: as crawlmesh asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) fetch: Option<Fetch>,
+    /// What pages begin with and leave. `None`: nothing of other jobs, and nothing to them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) session: Option<Session>,
+}
+
+/// A state that is kept under a name of the tenant's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Session {
+    pub(crate) name: SessionName,
+    /// How long it is kept after its last use.
+    pub(crate) ttl: Duration,
 }
 
 /// What is done with a page in the browser: held against the rules here, and otherwise the crawler's business.

@@ -11,6 +11,7 @@ mod list;
 mod queue;
 mod reply;
 mod schedule;
+mod session;
 mod submission;
 mod target;
 mod test_urls;

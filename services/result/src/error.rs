@@ -20,6 +20,14 @@ pub(crate) enum Error {
     TooLarge { what: &'static str, limit: u64 },
     #[error("{0} has more text than is compared, {1} bytes")]
     TooLargeToDiff(String, u64),
+    #[error("{0} does not exist")]
+    NoSession(String),
+    #[error("{0} sessions are kept already, the most of a tenant")]
+    TooManySessions(u64),
+    #[error("its state would have {count} {what}, more than {most}")]
+    SessionTooLarge { count: usize, what: &'static str, most: usize },
+    #[error(transparent)]
+    Sealed(#[from] store::CannotOpen),
     #[error("reach the result store")]
     Store(#[from] DbErr),
     #[error("reach the object store")]
@@ -47,6 +55,12 @@ impl From<Error> for Status {
             Error::Upload(_) => mesh::refuse(Code::InvalidArgument, "INVALID_UPLOAD", &error),
             Error::TooLarge { .. } => mesh::refuse(Code::ResourceExhausted, "DOCUMENT_TOO_LARGE", &error),
             Error::TooLargeToDiff(..) => mesh::refuse(Code::ResourceExhausted, "DIFF_TOO_LARGE", &error),
+            Error::NoSession(_) => mesh::refuse(Code::NotFound, "SESSION_NOT_FOUND", &error),
+            Error::TooManySessions(_) => mesh::refuse(Code::ResourceExhausted, "TOO_MANY_SESSIONS", &error),
+            Error::SessionTooLarge { .. } => {
+                mesh::refuse(Code::ResourceExhausted, "SESSION_TOO_LARGE", &error)
+            }
+            Error::Sealed(_) => mesh::fail(Code::Internal, "SESSION_UNREADABLE", &error),
             Error::Store(cause) if store::is_unavailable(cause) => unreachable(&error),
             Error::Store(_) => mesh::fail(Code::Internal, "RESULT_STORE_FAILED", &error),
             // A full disk is an object store that cannot be reached for writing.

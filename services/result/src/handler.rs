@@ -1,5 +1,7 @@
 //! Decode, act, encode: the methods of the result service.
 
+mod sessions;
+
 use std::pin::Pin;
 
 use api::{
@@ -21,6 +23,8 @@ use crate::{
     upload::Upload,
     wire,
 };
+
+pub(crate) use sessions::SessionHandler;
 
 /// Where the documents of one list end.
 const LIST_BYTES: u64 = 4 << 20;

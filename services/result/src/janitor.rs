@@ -5,6 +5,7 @@
 
 use std::{sync::LazyLock, time::Duration};
 
+use ::store::comparable;
 use opentelemetry::{KeyValue, metrics::Counter};
 use time::OffsetDateTime;
 use tokio::time::{MissedTickBehavior, interval};
@@ -20,7 +21,9 @@ const POSTPONE: Duration = Duration::from_secs(600);
 static REMOVED: LazyLock<Counter<u64>> = LazyLock::new(|| {
     mesh::metrics::meter()
         .u64_counter("crawlmesh.result.removed")
-        .with_description("Documents whose time was over, and folders of objects, that were removed.")
+        .with_description(
+            "Documents and sessions whose time was over, and folders of objects, that were removed.",
+        )
         .build()
 });
 
@@ -28,13 +31,15 @@ static REMOVED: LazyLock<Counter<u64>> = LazyLock::new(|| {
 pub(crate) struct Janitor {
     store: Store,
     objects: Objects,
+    /// How long a session stays when its time is over.
+    linger: Duration,
     settings: Settings,
 }
 
 impl Janitor {
     /// A janitor of `store` and `objects`.
-    pub(crate) fn new(store: Store, objects: Objects, settings: Settings) -> Self {
-        Self { store, objects, settings }
+    pub(crate) fn new(store: Store, objects: Objects, linger: Duration, settings: Settings) -> Self {
+        Self { store, objects, linger, settings }
     }
 
     /// Visits for ever, at start and then at every interval.
@@ -43,12 +48,29 @@ impl Janitor {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            match self.visit(whole_second(mesh::clock::now())).await {
+            let now = mesh::clock::now();
+            if let Err(error) = self.sessions(now).await {
+                warn!(%error, "sessions whose time is over were not removed");
+            }
+            match self.visit(whole_second(now)).await {
                 Ok((0, 0)) => {}
                 Ok((documents, folders)) => info!(documents, folders, "removed"),
                 Err(error) => warn!(%error, "the janitor's visit failed"),
             }
         }
+    }
+
+    /// Removes the sessions that no page may still change.
+    async fn sessions(&self, now: OffsetDateTime) -> Result<(), Error> {
+        let before = comparable(now - self.linger);
+        for _ in 0..ROUNDS {
+            let removed = self.store.expire_sessions(before, self.settings.batch).await?;
+            REMOVED.add(removed, &[KeyValue::new("what", "session")]);
+            if removed < self.settings.batch {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Removes what is due at `now`; returns how many documents and folders.

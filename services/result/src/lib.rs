@@ -11,20 +11,30 @@ mod folders;
 mod handler;
 mod janitor;
 mod objects;
+mod session;
 mod store;
 mod upload;
+mod vault;
 mod wire;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use ::store as database;
 use anyhow::Context;
-use api::result::v1::result_service_server::ResultServiceServer;
+use api::result::v1::{
+    result_service_server::ResultServiceServer, session_service_server::SessionServiceServer,
+};
 use bytesize::ByteSize;
 use serde::Deserialize;
 use tokio::sync::watch;
 
-use crate::{archive::Archive, handler::Handler, objects::Objects, store::Store};
+use crate::{
+    archive::Archive,
+    handler::{Handler, SessionHandler},
+    objects::Objects,
+    store::Store,
+    vault::Vault,
+};
 
 /// Pause between two looks at the database for `/ready`.
 const READY_PAUSE: Duration = Duration::from_secs(2);
@@ -50,6 +60,8 @@ pub struct Config {
     pub objects: ObjectStore,
     /// `[limits]`
     pub limits: Limits,
+    /// `[sessions]`
+    pub sessions: Sessions,
     /// `[janitor]`
     pub janitor: Janitor,
 }
@@ -92,6 +104,25 @@ pub struct Limits {
     /// Of one comparison.
     #[serde(with = "humantime_serde")]
     pub diff_timeout: Duration,
+}
+
+/// `[sessions]`: what is kept between the pages of a tenant.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sessions {
+    /// The key that seals their state.
+    pub key_file: PathBuf,
+    /// Sessions of one tenant.
+    pub max_per_tenant: u64,
+    /// Cookies of one session.
+    pub max_cookies: usize,
+    /// Origins of which one session holds local storage.
+    pub max_origins: usize,
+    /// Bytes of the state of one session.
+    pub max_state: ByteSize,
+    /// How long a page that began with it may take to end.
+    #[serde(with = "humantime_serde")]
+    pub linger: Duration,
 }
 
 /// `[janitor]`: removing what is over.
@@ -155,11 +186,29 @@ impl mesh::Config for Config {
         if self.limits.default_ttl.is_zero() || self.limits.default_ttl > DAY * 3660 {
             problems.add("limits.default_ttl", "must be more than 0s and at most 3660d");
         }
+        self.sessions.check(problems);
         if self.janitor.interval.is_zero() {
             problems.add("janitor.interval", "must be more than 0s");
         }
         if !(1..=1000).contains(&self.janitor.batch) {
             problems.add("janitor.batch", "must be from 1 to 1000");
+        }
+    }
+}
+
+impl Sessions {
+    fn check(&self, problems: &mut mesh::config::Problems) {
+        if self.key_file.as_os_str().is_empty() {
+            problems.add("sessions.key_file", "must be a path");
+        }
+        if self.max_per_tenant == 0 || self.max_cookies == 0 || self.max_origins == 0 {
+            problems.add("sessions", "max_per_tenant, max_cookies and max_origins must be at least 1");
+        }
+        if !(ByteSize::kib(1)..=ByteSize::mib(8)).contains(&self.max_state) {
+            problems.add("sessions.max_state", "must be from 1KiB to 8MiB");
+        }
+        if self.linger > DAY {
+            problems.add("sessions.linger", "must be at most 1d");
         }
     }
 }
@@ -170,7 +219,12 @@ pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
     let ObjectStore { url, fsync, inline_limit, timeout, orphan_grace } = &config.objects;
     let objects = Objects::open(url, *fsync, *timeout)?;
 
-    let janitor = janitor::Janitor::new(store.clone(), objects.clone(), config.janitor);
+    let key_file = &config.sessions.key_file;
+    let sealer = database::Sealer::open(key_file)
+        .with_context(|| format!("read the key file {}", key_file.display()))?;
+    let linger = config.sessions.linger;
+    let sessions = SessionHandler { vault: Vault { store: store.clone(), sealer, limits: config.sessions } };
+    let janitor = janitor::Janitor::new(store.clone(), objects.clone(), linger, config.janitor);
     let janitor = mesh::spawn("result.janitor", janitor.run());
     let (report, ready) = watch::channel(Ok(()));
     let readiness = mesh::spawn("result.readiness", watch_database(store.db().clone(), report));
@@ -180,7 +234,10 @@ pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
     let service = ResultServiceServer::new(Handler { archive, limits: config.limits })
         .max_decoding_message_size(size)
         .max_encoding_message_size(size);
-    let served = mesh::Server::new(node, &config.server).add(service).ready("database", ready).run().await;
+    let sessions =
+        SessionServiceServer::new(sessions).max_decoding_message_size(size).max_encoding_message_size(size);
+    let server = mesh::Server::new(node, &config.server).add(service).add(sessions);
+    let served = server.ready("database", ready).run().await;
     drop((janitor, readiness));
     store.db().close().await;
     served
@@ -213,8 +270,8 @@ mod tests {
     #[test]
     fn contradictions_are_all_told() {
         let overlay = "[server]\nmax_message_size = \"16MiB\"\n[objects]\nurl = \"s3://x\"\norphan_grace = \"1m\"\ninline_limit = \"2MiB\"\n\
-                       [limits]\nupload_memory = \"1MiB\"\n[janitor]\nbatch = 0\n";
-        let wrong = mesh::config::with::<Config>(overlay.parse().expect("TOML")).expect_err("six problems");
+                       [limits]\nupload_memory = \"1MiB\"\n[janitor]\nbatch = 0\n[sessions]\nmax_state = \"9MiB\"\n";
+        let wrong = mesh::config::with::<Config>(overlay.parse().expect("TOML")).expect_err("seven problems");
         for key in [
             "limits.max_document",
             "objects.url",
@@ -222,6 +279,7 @@ mod tests {
             "objects.inline_limit",
             "limits.upload_memory",
             "janitor.batch",
+            "sessions.max_state",
         ] {
             assert!(wrong.to_string().contains(key), "{key}: {wrong}");
         }

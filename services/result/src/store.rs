@@ -6,6 +6,7 @@
 
 mod migration;
 mod row;
+mod sessions;
 
 use bytes::Bytes;
 use domain::{JobId, PageId, TenantId};

@@ -1,5 +1,7 @@
 //! Protobuf in and out, with everything that can be wrong with a field.
 
+pub(crate) mod session;
+
 use std::time::SystemTime;
 
 use api::{google::api::HttpBody, job::v1::page, result::v1 as pb};

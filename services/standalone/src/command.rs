@@ -99,6 +99,9 @@ struct CrawlArgs {
     /// A proxy for everything: `http://user:password@host:port`, or `socks5://…`. In the environment other users do not see it.
     #[arg(long, value_name = "URL", env = "CRAWLMESH_PROXY", hide_env_values = true)]
     proxy: Option<String>,
+    /// A session: pages begin with the cookies and local storage that others have left under this name. Of use with --url or a data directory.
+    #[arg(long, value_name = "NAME")]
+    session: Option<String>,
     #[command(flatten)]
     follow: follow::FollowArgs,
     /// A running crawlmesh. Default: starts one for the length of this command.

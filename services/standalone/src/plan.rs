@@ -97,7 +97,10 @@ impl Plan {
                 set("browser.work_dir", file("browser"));
                 set("browser.sandbox", self.browser_sandbox.into());
             }
-            Service::Result => set("objects.url", file("documents")),
+            Service::Result => {
+                set("objects.url", file("documents"));
+                set("sessions.key_file", file("result.key"));
+            }
             Service::Webhook => {
                 set("egress.allow_targets", targets);
                 set("secrets.key_file", file("webhook.key"));

@@ -1,7 +1,8 @@
-//! The browser contexts of one browser: one for each job, so that no cookie, cache or storage passes from job to job.
+//! The browser contexts of one browser: one for each job, so that no cookie, cache or storage passes from job to job, and one for each
+//! page that is read in a session.
 //!
-//! Promises: pages of one job share a context while the browser lives; a context without pages is disposed of after
-//! `context_idle`, and earlier when there are too many; nothing of the page before runs on in a tab that is used again.
+//! Promises: pages of one job share a context while the browser lives, those of a session share none; a context without pages is
+//! disposed of after `context_idle`, and earlier when there are too many; nothing of the page before runs on in a tab that is used again.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -17,17 +18,35 @@ use domain::JobId;
 use egress::{FilterProxy, Guard, Relay};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::tab::{Home, Tab};
+use crate::fetch::Order;
 
 /// Contexts without pages that are kept at most.
 const MAX_IDLE_CONTEXTS: usize = 8;
 /// Without it Chromium reaches localhost and link-local addresses directly.
 const BYPASS_NOTHING: &str = "<-loopback>";
 
+/// Whose a context is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Owner {
+    /// The pages of a job.
+    Job(JobId),
+    /// One page: what it changes of its session must be told from what others change at the same time.
+    Page(Uuid),
+}
+
+impl Owner {
+    /// The owner of the context for a page.
+    pub(super) fn of(order: &Order) -> Self {
+        if order.session.is_some() { Self::Page(Uuid::now_v7()) } else { Self::Job(order.job) }
+    }
+}
+
 /// The contexts of one browser.
 pub(super) struct Contexts {
-    known: Mutex<HashMap<JobId, Context>>,
+    known: Mutex<HashMap<Owner, Context>>,
     guard: Guard,
     proxy: egress::proxy::Config,
 }
@@ -45,17 +64,17 @@ impl Contexts {
         Self { known: Mutex::default(), guard, proxy }
     }
 
-    /// A tab in the job's context, in which nothing runs and whose traffic goes through `relay`. Give it back with
+    /// A tab in the owner's context, in which nothing runs and whose traffic goes through `relay`. Give it back with
     /// [`Contexts::give_back`], or say that it is [`Contexts::lost`].
     pub(super) async fn take(
         &self,
         cdp: &chromiumoxide::Browser,
-        job: JobId,
+        owner: Owner,
         relay: Option<&Relay>,
     ) -> Result<Tab, CdpError> {
         let home = {
             let mut contexts = self.known.lock().await;
-            let context = match contexts.entry(job) {
+            let context = match contexts.entry(owner) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(new) => new.insert(Context {
                     home: self.home(cdp, relay).await?,
@@ -72,7 +91,7 @@ impl Contexts {
         };
         let tab = Tab::open(cdp, home).await;
         if tab.is_err() {
-            self.lost(job).await;
+            self.lost(cdp, owner).await;
         }
         tab
     }
@@ -90,17 +109,30 @@ impl Contexts {
     }
 
     /// Nothing runs in the tab any more, and it waits for the job's next page.
-    pub(super) async fn give_back(&self, job: JobId, tab: Tab) {
-        if let Some(context) = self.known.lock().await.get_mut(&job) {
+    pub(super) async fn give_back(&self, owner: Owner, tab: Tab) {
+        if let Some(context) = self.known.lock().await.get_mut(&owner) {
             context.idle.push(tab);
             context.rest();
         }
     }
 
-    /// A tab of the job is gone.
-    pub(super) async fn lost(&self, job: JobId) {
-        if let Some(context) = self.known.lock().await.get_mut(&job) {
-            context.rest();
+    /// A tab of the owner's is gone. A context of one page goes with it.
+    pub(super) async fn lost(&self, cdp: &chromiumoxide::Browser, owner: Owner) {
+        let over = {
+            let mut contexts = self.known.lock().await;
+            match owner {
+                Owner::Page(_) => contexts.remove(&owner),
+                Owner::Job(_) => {
+                    if let Some(context) = contexts.get_mut(&owner) {
+                        context.rest();
+                    }
+                    None
+                }
+            }
+        };
+        if let Some(context) = over {
+            // If it fails the browser is broken, and its health check will find that out.
+            let _ = cdp.dispose_browser_context(context.home.id).await;
         }
     }
 
@@ -110,13 +142,16 @@ impl Contexts {
         let mut disposed = Vec::new();
         {
             let mut contexts = self.known.lock().await;
-            let mut unused: Vec<(Instant, JobId)> =
-                contexts.iter().filter(|(_, c)| c.in_use == 0).map(|(job, c)| (c.last_used, *job)).collect();
+            let mut unused: Vec<(Instant, Owner)> = contexts
+                .iter()
+                .filter(|(_, c)| c.in_use == 0)
+                .map(|(owner, c)| (c.last_used, *owner))
+                .collect();
             unused.sort_unstable();
             let excess = unused.len().saturating_sub(MAX_IDLE_CONTEXTS);
-            for (place, (last_used, job)) in unused.into_iter().enumerate() {
+            for (place, (last_used, owner)) in unused.into_iter().enumerate() {
                 if (place < excess || now - last_used >= idle)
-                    && let Some(context) = contexts.remove(&job)
+                    && let Some(context) = contexts.remove(&owner)
                 {
                     disposed.push(context.home.id);
                 }

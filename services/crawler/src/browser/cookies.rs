@@ -15,18 +15,18 @@ use url::Url;
 use super::options::Identity;
 use crate::fetch::Failure;
 
-/// Sets the cookies of the jar in the context.
+/// Sets cookies in the context.
 pub(super) async fn give(
     cdp: &chromiumoxide::Browser,
     context: &BrowserContextId,
-    jar: &Jar,
+    crumbs: &[Crumb],
     identity: &Identity,
 ) -> Result<(), Failure> {
     let own = |crumb: &Crumb| {
         let same_host = |domain: &str| domain.trim_start_matches('.').eq_ignore_ascii_case(&crumb.host);
         identity.cookies.iter().any(|cookie| cookie.name == crumb.name && same_host(&cookie.domain))
     };
-    let params: Vec<_> = jar.crumbs().iter().filter(|crumb| !own(crumb)).map(param).collect();
+    let params: Vec<_> = crumbs.iter().filter(|crumb| !own(crumb)).map(param).collect();
     if params.is_empty() || set(cdp, context, params.clone()).await? {
         return Ok(());
     }
@@ -74,11 +74,12 @@ fn param(crumb: &Crumb) -> CookieParam {
     param.path = Some(crumb.path.clone());
     param.secure = Some(crumb.secure);
     param.http_only = Some(crumb.http_only);
+    param.same_site = crumb.same_site.as_deref().and_then(|word| word.parse().ok());
     param.expires = crumb.expires.map(|end| TimeSinceEpoch::new(end as f64));
     param
 }
 
-fn crumb(cookie: &Cookie) -> Crumb {
+pub(super) fn crumb(cookie: &Cookie) -> Crumb {
     Crumb {
         name: cookie.name.clone(),
         value: cookie.value.clone(),
@@ -88,5 +89,6 @@ fn crumb(cookie: &Cookie) -> Crumb {
         secure: cookie.secure,
         http_only: cookie.http_only,
         expires: (!cookie.session && cookie.expires.is_finite()).then_some(cookie.expires as i64),
+        same_site: cookie.same_site.as_ref().map(|word| word.as_ref().to_owned()),
     }
 }

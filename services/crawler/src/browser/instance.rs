@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use chromiumoxide::cdp::browser_protocol::target::{CloseTargetParams, GetTargetsParams, TargetId};
 use chromiumoxide::handler::{Handler, HandlerConfig};
-use domain::{JobId, PageUrl};
+use domain::PageUrl;
 use egress::{FetchError, FilterProxy, Guard, Relay};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, timeout};
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Config;
 use super::chromium::Chromium;
-use super::context::Contexts;
+use super::context::{Contexts, Owner};
 use super::keeper::Watch;
 use super::lease::Lease;
 use super::process::{self, Process};
@@ -168,28 +168,28 @@ impl Browser {
         own.unwrap_or(&self.proxy).failure(&PageUrl::parse(url).ok()?)
     }
 
-    /// A tab for a page of the job. The browser is not ended by retirement before it is given back.
+    /// A tab for a page of the owner. The browser is not ended by retirement before it is given back.
     pub(super) async fn lease(
         self: &Arc<Self>,
-        job: JobId,
+        owner: Owner,
         relay: Option<Relay>,
     ) -> Result<Lease, &'static str> {
         let (opened, open) = oneshot::channel();
         let browser = self.clone();
         // In a task of its own: whoever waits may be dropped, and a tab that is half open then would have no owner.
         mesh::spawn("open tab", async move {
-            let _ = opened.send(browser.open(job, relay).await);
+            let _ = opened.send(browser.open(owner, relay).await);
         })
         .detach();
         open.await.unwrap_or(Err("a tab cannot be opened"))
     }
 
-    async fn open(self: &Arc<Self>, job: JobId, relay: Option<Relay>) -> Result<Lease, &'static str> {
+    async fn open(self: &Arc<Self>, owner: Owner, relay: Option<Relay>) -> Result<Lease, &'static str> {
         self.pages.fetch_add(1, Ordering::Relaxed);
         self.running.fetch_add(1, Ordering::SeqCst);
-        let mut lease = Lease::new(self.clone(), job);
+        let mut lease = Lease::new(self.clone(), owner);
         let tab = tokio::select! {
-            tab = timeout(TAB_TIMEOUT, self.contexts.take(&self.cdp, job, relay.as_ref())) => tab,
+            tab = timeout(TAB_TIMEOUT, self.contexts.take(&self.cdp, owner, relay.as_ref())) => tab,
             () = self.dead.cancelled() => return Err("the browser died"),
         };
         match tab {

@@ -5,9 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::JobId;
 use tokio::time::timeout;
 
+use super::context::Owner;
 use super::instance::Browser;
 use super::tab::{Leftover, Tab};
 
@@ -17,14 +17,14 @@ const BLANK_TIMEOUT: Duration = Duration::from_secs(2);
 /// A tab in use. Dropped, its tab is closed.
 pub(super) struct Lease {
     browser: Arc<Browser>,
-    job: JobId,
+    owner: Owner,
     tab: Option<Tab>,
 }
 
 impl Lease {
     /// A lease without a tab yet.
-    pub(super) fn new(browser: Arc<Browser>, job: JobId) -> Self {
-        Self { browser, job, tab: None }
+    pub(super) fn new(browser: Arc<Browser>, owner: Owner) -> Self {
+        Self { browser, owner, tab: None }
     }
 
     /// Takes on a tab.
@@ -57,21 +57,21 @@ impl Lease {
 
     async fn give_back(&mut self) {
         if let Some(tab) = self.tab.take() {
-            self.browser.contexts.give_back(self.job, tab).await;
+            self.browser.contexts.give_back(self.owner, tab).await;
         }
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let (browser, job) = (self.browser.clone(), self.job);
+        let (browser, owner) = (self.browser.clone(), self.owner);
         let Some(tab) = self.tab.take() else {
             browser.rest();
             return;
         };
         mesh::spawn("close tab", async move {
             browser.close(tab).await;
-            browser.contexts.lost(job).await;
+            browser.contexts.lost(&browser.cdp, owner).await;
             browser.rest();
         })
         .detach();

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::chromium::Chromium;
+use super::context::Owner;
 use super::instance::{Browser, Plan};
 use super::keeper::Watch;
 use super::progress::Limits;
@@ -294,10 +295,14 @@ impl Pool {
     async fn render(&self, order: &Order) -> Result<Shown, Failure> {
         let browser = self.browser().await.map_err(Failure::Ours)?;
         self.0.used.cancel();
-        let mut lease = browser.lease(order.job, order.relay.clone()).await.map_err(Failure::Ours)?;
+        let mut lease = browser.lease(Owner::of(order), order.relay.clone()).await.map_err(Failure::Ours)?;
         let (config, bytes) =
             (&self.0.plan.config, |size: ByteSize| usize::try_from(size.as_u64()).unwrap_or(usize::MAX));
-        let jar = if order.both_lanes { Some(self.0.jars.of(order.job).await) } else { None };
+        let jar = if order.both_lanes && order.session.is_none() {
+            Some(self.0.jars.of(order.job).await)
+        } else {
+            None
+        };
         let bounds = Bounds {
             limits: self.0.limits,
             max_dom: bytes(config.max_dom),
@@ -343,6 +348,7 @@ impl Fetch for Pool {
             latency: None,
             wire_bytes: shown.bytes,
             artifacts: shown.artifacts,
+            changes: shown.changes,
         })
     }
 }

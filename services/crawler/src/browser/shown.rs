@@ -7,6 +7,7 @@ use url::Url;
 use super::net_error;
 use super::progress::{Progress, Response};
 use crate::fetch::{Artifact, Failure};
+use crate::session::Changes;
 
 /// Elements of a page; more are not turned into HTML.
 const MAX_ELEMENTS: usize = 500_000;
@@ -31,6 +32,8 @@ pub(super) struct Shown {
     pub(super) bytes: u64,
     /// What was taken of it beside its content.
     pub(super) artifacts: Vec<Artifact>,
+    /// What it has changed of its session.
+    pub(super) changes: Changes,
 }
 
 /// What the probe in the page says.

@@ -20,6 +20,7 @@ use super::cookies;
 use super::events::{Events, events};
 use super::prepare;
 use super::progress::Limits;
+use super::session::{self, Begun};
 use super::shown::{ProxyLog, Shown};
 use super::visit::Visit;
 use crate::fetch::{Failure, Order};
@@ -106,13 +107,17 @@ impl Tab {
         cdp: &chromiumoxide::Browser,
         order: &Order,
         bounds: Bounds<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<Begun>, Failure> {
         let (identity, agent) = (&order.browser.identity, bounds.agent);
+        let mut begun = None;
+        if let Some(state) = &order.session {
+            begun = Some(session::begin(cdp, &self.home.id, state, identity).await?);
+        }
         self.home.ready.get_or_try_init(|| prepare::context(cdp, &self.home.id, identity)).await?;
         if let Some(jar) = bounds.jar {
             let (seen, version) = (self.home.jar_seen.load(Ordering::Acquire), jar.version());
             if seen != version {
-                cookies::give(cdp, &self.home.id, jar, identity).await?;
+                cookies::give(cdp, &self.home.id, &jar.crumbs(), identity).await?;
                 self.home.jar_seen.store(version, Ordering::Release);
             }
         }
@@ -120,7 +125,7 @@ impl Tab {
             prepare::tab(&self.page, identity, order.browser.block, agent).await?;
             self.prepared = true;
         }
-        Ok(())
+        Ok(begun)
     }
 
     /// Renders a page, and says what it leaves behind in the tab. `proxy` tells why a connection failed.
@@ -132,11 +137,11 @@ impl Tab {
         proxy: ProxyLog<'_>,
     ) -> (Result<Shown, Failure>, Leftover) {
         self.forget();
-        match tokio::time::timeout_at(order.deadline, self.prepare(cdp, order, bounds)).await {
-            Ok(Ok(())) => {}
+        let begun = match tokio::time::timeout_at(order.deadline, self.prepare(cdp, order, bounds)).await {
+            Ok(Ok(begun)) => begun,
             Ok(Err(failure)) => return (Err(failure), Leftover::Unusable),
             Err(_) => return (Err(Failure::Late("browser")), Leftover::Unusable),
-        }
+        };
         let mut visit = Visit::new(self, order, bounds, proxy);
         let shown = match tokio::time::timeout_at(order.deadline, visit.run()).await {
             Ok(shown) => shown,
@@ -149,7 +154,29 @@ impl Tab {
         if let (Ok(shown), Some(jar)) = (&shown, bounds.jar) {
             cookies::take_back(&self.page, &shown.url, jar, order.deadline).await;
         }
+        if let Some(begun) = &begun {
+            let shown = match shown {
+                Ok(shown) => self.leave(cdp, order, begun, shown).await,
+                Err(failure) => Err(failure),
+            };
+            return (shown, Leftover::Unusable);
+        }
         (shown, leftover)
+    }
+
+    /// Notes what the page has changed of its session.
+    async fn leave(
+        &mut self,
+        cdp: &chromiumoxide::Browser,
+        order: &Order,
+        begun: &Begun,
+        shown: Shown,
+    ) -> Result<Shown, Failure> {
+        let Some(state) = &order.session else { return Ok(shown) };
+        let at = (&self.page, &self.frame);
+        let changes = session::end(cdp, &self.home.id, at, state, begun, &shown);
+        let changes = tokio::time::timeout_at(order.deadline, changes).await;
+        Ok(Shown { changes: changes.map_err(|_| Failure::Late("session"))??, ..shown })
     }
 }
 

@@ -69,6 +69,7 @@ impl Bed {
             validators: (None, None),
             relay: None,
             both_lanes: false,
+            session: None,
         }
     }
 

@@ -26,6 +26,7 @@ use super::steps::Steps;
 use super::tab::{Bounds, Leftover, Tab};
 use super::world::{self, Answer};
 use crate::fetch::{Artifact, Failure, Order};
+use crate::session::Changes;
 
 /// How long the events that belong to a failure may take to arrive.
 const CATCH_UP: Duration = Duration::from_millis(30);
@@ -225,6 +226,7 @@ impl<'a> Visit<'a> {
             redirects,
             bytes,
             artifacts: Vec::new(),
+            changes: Changes::default(),
             response,
         };
         if !success(empty.response.status) {

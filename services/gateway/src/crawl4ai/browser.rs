@@ -21,7 +21,7 @@ const DEFAULT_DELAY: f64 = 0.1;
 const DEFAULT_AGENT: &str = "Chrome/116.0.0.0 Safari/537.36";
 
 /// Crawl4AI's names for our fields; the longest first where one begins like another.
-pub(super) const NAMES: [(&str, &str); 21] = [
+pub(super) const NAMES: [(&str, &str); 22] = [
     ("config.browser.js_code_before_wait", "crawler_config.js_code_before_wait"),
     ("config.browser.js_code", "crawler_config.js_code"),
     ("config.browser.wait_for_timeout", "crawler_config.wait_for_timeout"),
@@ -43,6 +43,7 @@ pub(super) const NAMES: [(&str, &str); 21] = [
     ("config.browser", "browser_config"),
     ("config.render", "browser_config.java_script_enabled"),
     ("config.fetch.proxy", "browser_config.proxy_config"),
+    ("config.session.name", "crawler_config.session_id"),
 ];
 
 /// Reads the fields one by one.

@@ -31,6 +31,7 @@ pub(super) enum Setting {
     PageTimeout,
     MaxRetries,
     Proxy,
+    Session,
     /// Keeps its wrapping: the name of the strategy is in it.
     DeepCrawl,
 }
@@ -201,7 +202,7 @@ pub(super) const CRAWLER: &[(&str, Fate)] = &[
     ("screenshot_wait_for", Browses),
     ("scroll_delay", Browses),
     ("semaphore_count", Ignored),
-    ("session_id", Refused),
+    ("session_id", Sets(Setting::Session)),
     ("shared_data", Refused),
     ("simulate_user", Refused),
     ("stream", Ignored),

@@ -71,6 +71,8 @@ pub(super) fn fetched(job: &Job, page: &Page, document: &Document, files: Files)
     });
     result["metadata"] = metadata(page, document);
     result["response_headers"] = json!(document.response_headers);
+    let session = document.session.strip_prefix("sessions/");
+    result["session_id"] = json!(session);
     result["redirected_url"] = json!(document.final_url);
     result["tables"] = document.tables.iter().map(table).collect();
     result

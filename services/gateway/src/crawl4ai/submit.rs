@@ -1,7 +1,8 @@
 //! `POST /crawl/job`: Crawl4AI's request as a request of ours.
 
 use api::job::v1::{
-    CrawlConfig, CreateCrawlJobRequest, WebhookTarget, crawl_config::Render, webhook_target::Format,
+    CrawlConfig, CreateCrawlJobRequest, SessionOptions, WebhookTarget, crawl_config::Render,
+    webhook_target::Format,
 };
 use mesh::Violations;
 use serde_json::{Map, Value};
@@ -148,6 +149,12 @@ impl Reader {
                 }
             }
             (Setting::Proxy, value) => self.proxy(path, value),
+            // A page of Crawl4AI's session goes on in the same tab; what it has of that is what it has stored.
+            (Setting::Session, Value::String(name)) => {
+                let session = SessionOptions { name: name.clone(), ..SessionOptions::default() };
+                self.config.session = (!name.is_empty()).then_some(session);
+            }
+            (Setting::Session, _) => self.wrong.add(path, "INVALID_TYPE", "must be text"),
             (Setting::JavaScript | Setting::Screenshot, _) => {
                 self.wrong.add(path, "INVALID_TYPE", "must be true or false");
             }

@@ -32,6 +32,7 @@ pub(crate) fn spec(render: Render, max_attempts: i32) -> Spec {
         browser: None,
         follow: None,
         fetch: None,
+        session: None,
     }
 }
 

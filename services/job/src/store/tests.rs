@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{AddressPolicy, JobId, Lane, TenantId};
+use domain::{JobId, Lane, TenantId};
 
 use super::*;
 use crate::{
@@ -39,7 +39,7 @@ impl Store {
 async fn submit(store: &Store, tenant: TenantId, pages: usize) -> Job {
     let urls = (0..pages).map(|n| format!("https://example.com/{n}")).collect();
     let request = api::job::v1::CreateCrawlJobRequest { urls, ..Default::default() };
-    let rules = wire::Rules { max_urls: 100_000, max_pages: 100_000, policy: AddressPolicy::default() };
+    let rules = wire::Rules::at_most(100_000, 100_000);
     let submission = wire::submission(request, &rules).unwrap();
     store.submit(&Prepared::new(tenant, &submission, None, mesh::clock::now(), DAY)).await.unwrap().0
 }
@@ -140,7 +140,7 @@ async fn submissions_of_one_transaction_do_not_harm_each_other() {
                 labels: [("of".to_owned(), url.to_owned())].into(),
                 ..Default::default()
             };
-            let rules = wire::Rules { max_urls: 10, max_pages: 10, policy: AddressPolicy::default() };
+            let rules = wire::Rules::at_most(10, 10);
             Prepared::new(tenant, &wire::submission(request, &rules).unwrap(), None, now, DAY)
         };
         let first = store.submit(&prepared("before", "https://example.com/1")).await.unwrap().0;

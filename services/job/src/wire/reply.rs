@@ -169,6 +169,7 @@ pub(crate) fn config(spec: &Spec, headers: Headers) -> pb::CrawlConfig {
         browser: spec.browser.as_ref().map(|browser| Box::new(browser::reply(browser, headers))),
         deep_crawl: spec.follow.as_ref().map(deep_crawl::write),
         fetch: spec.fetch.as_ref().map(|options| Box::new(super::fetch::fetch(options, headers))),
+        session: spec.session.as_ref().map(super::session::show),
     }
 }
 

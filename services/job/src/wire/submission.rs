@@ -14,10 +14,11 @@ use tonic::Status;
 use super::{
     browser, deep_crawl,
     fetch::{check_fetch, read_fetch},
-    read_duration, read_wait,
+    read_duration, read_wait, session,
     target::read_webhook,
 };
 use crate::{
+    Sessions,
     error::Error,
     job::Job,
     spec::{self, Render, Spec, Submission},
@@ -44,8 +45,20 @@ pub(crate) struct Rules {
     pub(crate) max_urls: usize,
     /// Pages of one job that follows links.
     pub(crate) max_pages: u32,
+    /// How long sessions are kept.
+    pub(crate) sessions: Sessions,
     /// Where crawlers and webhooks may go.
     pub(crate) policy: AddressPolicy,
+}
+
+#[cfg(test)]
+impl Rules {
+    /// Those of a test: with public targets only.
+    pub(crate) fn at_most(max_urls: usize, max_pages: u32) -> Self {
+        let seconds = Duration::from_secs;
+        let sessions = Sessions { default_ttl: seconds(600), min_ttl: seconds(30), max_ttl: seconds(86_400) };
+        Self { max_urls, max_pages, sessions, policy: AddressPolicy::default() }
+    }
 }
 
 /// Why a submission is refused.
@@ -221,6 +234,8 @@ fn read_config(
     }
     let fetch = config.fetch.map(|options| read_fetch(*options, urls, &rules.policy, violations, refused));
     scopes.extend(fetch.iter().flat_map(|fetch| fetch.scopes()));
+    let session = config.session.and_then(|options| session::read(options, &rules.sessions, violations));
+    scopes.extend(session.as_ref().map(|_| Scope::SessionUse));
     let spec = Spec {
         render,
         page_timeout,
@@ -233,8 +248,10 @@ fn read_config(
         browser,
         follow,
         fetch,
+        session,
     };
     check_fetch(&spec, violations);
+    session::check(&spec, violations);
     spec
 }
 

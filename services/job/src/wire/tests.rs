@@ -6,7 +6,7 @@ use api::{
     crawler::v1 as work,
     job::v1::{self as pb, page},
 };
-use domain::{AddressPolicy, JobId, Lane, PageId, Priority, TenantId, Verdict, id::page_name};
+use domain::{JobId, Lane, PageId, Priority, TenantId, Verdict, id::page_name};
 use mesh::error_reason;
 use prost::Message;
 use tonic::{Code, Status};
@@ -20,7 +20,7 @@ use crate::{
 };
 
 fn rules() -> Rules {
-    Rules { max_urls: 5, max_pages: 1000, policy: AddressPolicy::default() }
+    Rules::at_most(5, 1000)
 }
 
 fn valid() -> pb::CreateCrawlJobRequest {

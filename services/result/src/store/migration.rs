@@ -11,7 +11,7 @@ pub(crate) struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(First), Box::new(Second), Box::new(Third)]
+        vec![Box::new(First), Box::new(Second), Box::new(Third), Box::new(Fourth)]
     }
 }
 
@@ -56,6 +56,22 @@ enum Part {
     Name,
     DispatchSeq,
     Packed,
+}
+
+#[derive(DeriveIden)]
+enum Session {
+    Table,
+    Tenant,
+    Name,
+    Id,
+    TtlMs,
+    CreateTime,
+    UseTime,
+    ExpireTime,
+    Cookies,
+    Origins,
+    Size,
+    Sealed,
 }
 
 struct First;
@@ -110,6 +126,43 @@ impl MigrationTrait for Third {
     async fn up(&self, schema: &SchemaManager) -> Result<(), DbErr> {
         schema.create_table(part()).await
     }
+}
+
+struct Fourth;
+
+impl MigrationName for Fourth {
+    fn name(&self) -> &'static str {
+        "m0004_session"
+    }
+}
+
+#[async_trait::async_trait]
+#[expect(elided_lifetimes_in_paths, reason = "the trait's own signature is written so")]
+impl MigrationTrait for Fourth {
+    async fn up(&self, schema: &SchemaManager) -> Result<(), DbErr> {
+        schema.create_table(session()).await?;
+        let by_expiry =
+            Index::create().name("session_by_expiry").table(Session::Table).col(Session::ExpireTime).take();
+        schema.create_index(by_expiry).await
+    }
+}
+
+fn session() -> TableCreateStatement {
+    Table::create()
+        .table(Session::Table)
+        .col(ColumnDef::new(Session::Tenant).uuid().not_null())
+        .col(ColumnDef::new(Session::Name).text().not_null())
+        .col(ColumnDef::new(Session::Id).uuid().not_null())
+        .col(ColumnDef::new(Session::TtlMs).big_integer().not_null())
+        .col(ColumnDef::new(Session::CreateTime).timestamp_with_time_zone().not_null())
+        .col(ColumnDef::new(Session::UseTime).timestamp_with_time_zone().not_null())
+        .col(ColumnDef::new(Session::ExpireTime).timestamp_with_time_zone().not_null())
+        .col(ColumnDef::new(Session::Cookies).big_integer().not_null())
+        .col(ColumnDef::new(Session::Origins).big_integer().not_null())
+        .col(ColumnDef::new(Session::Size).big_integer().not_null())
+        .col(ColumnDef::new(Session::Sealed).binary().not_null())
+        .primary_key(Index::create().col(Session::Tenant).col(Session::Name))
+        .take()
 }
 
 /// A table of its own: lists of documents do not read over their bytes.

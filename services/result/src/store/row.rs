@@ -103,6 +103,36 @@ pub(super) mod latest {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+pub(super) mod session {
+    //! Sessions: how much is kept in the clear, and what is kept sealed.
+
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "session")]
+    pub(crate) struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) tenant: Uuid,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub(crate) name: String,
+        pub(crate) id: Uuid,
+        pub(crate) ttl_ms: i64,
+        pub(crate) create_time: TimeDateTimeWithTimeZone,
+        pub(crate) use_time: TimeDateTimeWithTimeZone,
+        pub(crate) expire_time: TimeDateTimeWithTimeZone,
+        pub(crate) cookies: i64,
+        pub(crate) origins: i64,
+        pub(crate) size: i64,
+        /// Empty: nothing is kept yet.
+        pub(crate) sealed: Vec<u8>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub(crate) enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
 /// An artifact in the column `artifacts`.
 #[derive(Serialize, Deserialize)]
 struct ArtifactJson {

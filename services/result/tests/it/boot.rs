@@ -5,7 +5,10 @@ use std::{fmt::Debug, path::PathBuf, time::Duration};
 use api::{
     google::api::HttpBody,
     job::v1::page,
-    result::v1::{self as pb, result_service_client::ResultServiceClient, store_page_request::Part},
+    result::v1::{
+        self as pb, result_service_client::ResultServiceClient, session_service_client::SessionServiceClient,
+        store_page_request::Part,
+    },
 };
 use domain::{JobId, PageId, Scope, Service, TenantId, id::page_name};
 use mesh::{Ca, Node, Principal, Shutdown, Task, client::Channel};
@@ -30,8 +33,16 @@ pub(crate) struct Running {
     pub(crate) crawler: Client,
     /// As the gateway calls it.
     pub(crate) gateway: Client,
+    /// As both call its sessions.
+    pub(crate) sessions: Sessions,
     shutdown: Shutdown,
     task: Task<anyhow::Result<()>>,
+}
+
+/// The sessions of a service that is up.
+pub(crate) struct Sessions {
+    pub(crate) crawler: SessionServiceClient<Channel>,
+    pub(crate) gateway: SessionServiceClient<Channel>,
 }
 
 /// One world for each database.
@@ -50,6 +61,7 @@ impl World {
         config.objects.url = format!("file://{}", folder.path().join("objects").display());
         // Small documents, too, are files, which the tests count; tests/it/inline.rs looks at the others.
         config.objects.inline_limit = bytesize::ByteSize(0);
+        config.sessions.key_file = folder.path().join("result.key");
         config.janitor.interval = Duration::from_millis(100);
         Self { config, folder, ca: Ca::generate().expect("an authority") }
     }
@@ -86,8 +98,14 @@ impl World {
             ResultServiceClient::new(channel).max_decoding_message_size(limit)
         };
         let (crawler, gateway) = (client(Service::Crawler), client(Service::Gateway));
+        let sessions = |service| {
+            let identity = self.ca.issue(service).expect("an identity");
+            let channel = Channel::connect(Service::Result, &address, &identity, Duration::from_secs(2));
+            SessionServiceClient::new(channel)
+        };
+        let sessions = Sessions { crawler: sessions(Service::Crawler), gateway: sessions(Service::Gateway) };
         let task = mesh::spawn("result", result::serve(self.config.clone(), node));
-        let running = Running { crawler, gateway, shutdown, task };
+        let running = Running { crawler, gateway, sessions, shutdown, task };
         let someone = someone();
         eventually("the service is up", async || {
             assert!(!running.task.finished(), "the service ended");

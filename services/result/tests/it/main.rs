@@ -6,5 +6,6 @@ mod expire;
 mod inline;
 mod read;
 mod recall;
+mod sessions;
 mod store_page;
 mod trouble;

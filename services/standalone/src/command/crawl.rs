@@ -10,8 +10,8 @@ use std::{
 use anyhow::Context as _;
 use api::{
     job::v1::{
-        CancelJobRequest, CrawlConfig, CreateCrawlJobRequest, FetchOptions, Job, WatchJobRequest,
-        crawl_config::Render, fetch_options::Proxy, job::State,
+        CancelJobRequest, CrawlConfig, CreateCrawlJobRequest, FetchOptions, Job, SessionOptions,
+        WatchJobRequest, crawl_config::Render, fetch_options::Proxy, job::State,
     },
     result::v1::{Document, ListDocumentsRequest},
 };
@@ -84,6 +84,7 @@ async fn crawl(args: &CrawlArgs, mut client: Client, signals: &Shutdown) -> anyh
             render: render.into(),
             deep_crawl: args.follow.deep_crawl(args.urls.len())?,
             fetch: args.proxy.as_deref().map(through),
+            session: args.session.clone().map(|name| SessionOptions { name, ttl: None }),
             ..CrawlConfig::default()
         }),
         ..CreateCrawlJobRequest::default()

@@ -110,7 +110,7 @@ async fn a_field_is_never_dropped_in_silence() {
         (json!({"magic": true}), "magic"),
         (json!({"wait_for_timeout": 1, "wait_for": "css:h1"}), "wait_for_timeout"),
         (json!({"proxy_config": {"server": "http://p"}}), "proxy_config"),
-        (json!({"session_id": "s"}), "session_id"),
+        (json!({"session_id": "not/a/name"}), "session_id"),
         (json!({"no_such_field": 1}), "no_such_field"),
     ] {
         let refused = mesh.rest.post("/crawl/job", &json!({"urls": urls, "crawler_config": config})).await;

@@ -18,6 +18,7 @@ mod polite;
 mod proxy;
 mod render;
 mod schedules;
+mod sessions;
 mod trace;
 mod watch;
 mod webhook;

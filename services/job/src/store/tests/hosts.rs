@@ -24,7 +24,7 @@ fn slow() -> crate::host::Paces {
 async fn submit_to(store: &Store, tenant: TenantId, host: &str, pages: usize) -> Job {
     let urls = (0..pages).map(|n| format!("https://{host}/{n}")).collect();
     let request = api::job::v1::CreateCrawlJobRequest { urls, ..Default::default() };
-    let rules = wire::Rules { max_urls: 100_000, max_pages: 100_000, policy: AddressPolicy::default() };
+    let rules = wire::Rules::at_most(100_000, 100_000);
     let submission = wire::submission(request, &rules).unwrap();
     store.submit(&Prepared::new(tenant, &submission, None, mesh::clock::now(), DAY)).await.unwrap().0
 }

@@ -77,7 +77,7 @@ async fn live(store: &Store) {
         max_duration: Some(prost_types::Duration { seconds: 3600, nanos: 0 }),
         ..Default::default()
     };
-    let limits = wire::Rules { max_urls: 1000, max_pages: 1000, policy: AddressPolicy::default() };
+    let limits = wire::Rules::at_most(1000, 1000);
     let submission = wire::submission(request, &limits).unwrap();
     let prepared = Prepared::new(tenant, &submission, None, now, DAY);
     let second = store.submit(&prepared).await.unwrap().0;
@@ -209,7 +209,7 @@ async fn schedules(store: &Store, tenant: TenantId, rules: &wire::Rules, now: ti
 /// Rows enough that no plan is made for tables that are empty.
 async fn fill(store: &Store) {
     let (tenant, now) = (TenantId::new(), mesh::clock::now());
-    let rules = wire::Rules { max_urls: 10_000, max_pages: 10, policy: AddressPolicy::default() };
+    let rules = wire::Rules::at_most(10_000, 10);
     let submission = |urls: Vec<String>, request_id: String| {
         let labels = [("n".to_owned(), request_id.clone())].into();
         let request = api::job::v1::CreateCrawlJobRequest { urls, request_id, labels, ..Default::default() };

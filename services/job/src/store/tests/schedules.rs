@@ -36,7 +36,7 @@ async fn each_time_has_one_job_though_two_services_look_at_once() {
         eprintln!("on {name}");
         let one = Store::open(&config, paces(pace())).await.unwrap();
         let two = Store::open(&config, paces(pace())).await.unwrap();
-        let rules = Arc::new(wire::Rules { max_urls: 10, max_pages: 10, policy: AddressPolicy::default() });
+        let rules = Arc::new(wire::Rules::at_most(10, 10));
         let (tenant, start) = (TenantId::new(), mesh::clock::now());
         let made = one.create_schedule(&schedule(tenant, &rules, start), start).await.unwrap();
         for round in 1..=ROUNDS {
@@ -65,7 +65,7 @@ async fn each_time_has_one_job_though_two_services_look_at_once() {
 #[tokio::test]
 async fn a_job_that_the_rules_forbid_by_now_is_not_created_and_the_schedule_says_why() {
     for store in stores().await {
-        let rules = wire::Rules { max_urls: 10, max_pages: 10, policy: AddressPolicy::default() };
+        let rules = wire::Rules::at_most(10, 10);
         let (tenant, start) = (TenantId::new(), mesh::clock::now());
         let made = store.create_schedule(&schedule(tenant, &rules, start), start).await.unwrap();
         let now = start + Duration::from_secs(61);
