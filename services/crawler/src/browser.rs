@@ -12,6 +12,7 @@ mod chromium;
 mod context;
 mod cookies;
 mod events;
+mod frames;
 mod har;
 mod instance;
 mod keeper;
@@ -53,6 +54,8 @@ pub struct Config {
     pub executable: PathBuf,
     /// Whether Chromium's own sandbox is on.
     pub sandbox: bool,
+    /// Whether frames of other sites get processes of their own.
+    pub isolate_sites: bool,
     /// Pages rendered at the same time.
     pub slots: usize,
     /// Where profiles are kept; empty: under the system's temporary folder.
@@ -88,6 +91,18 @@ pub struct Config {
     pub max_artifact: ByteSize,
     /// Most requests of one page.
     pub max_requests: usize,
+    /// Frames of other origins that are read into one page.
+    pub max_frames: usize,
+    /// How deep such frames may stand in one another.
+    pub max_frame_depth: usize,
+    /// Most bytes of all such frames of one page as HTML.
+    pub max_frame_bytes: ByteSize,
+    /// How long such a frame is waited for, each time it is asked for something.
+    #[serde(with = "humantime_serde")]
+    pub frame_timeout: Duration,
+    /// How long all such frames of one page may take.
+    #[serde(with = "humantime_serde")]
+    pub frames_timeout: Duration,
     /// How long a job's context is kept for its next page.
     #[serde(with = "humantime_serde")]
     pub context_idle: Duration,
@@ -110,6 +125,14 @@ impl Config {
             (self.settle_cap < self.quiet, "settle_cap", "must be at least browser.quiet"),
             (self.max_dom < ByteSize::kib(1), "max_dom", "must be at least 1KiB"),
             (self.max_artifact < ByteSize::kib(64), "max_artifact", "must be at least 64KiB"),
+            (self.max_frames > 1000, "max_frames", "must be at most 1000"),
+            (self.max_frame_depth > 20, "max_frame_depth", "must be at most 20"),
+            (self.max_frame_bytes > self.max_dom, "max_frame_bytes", "must be at most browser.max_dom"),
+            (
+                self.frames_timeout < self.frame_timeout,
+                "frames_timeout",
+                "must be at least browser.frame_timeout",
+            ),
             (self.max_requests == 0, "max_requests", "must be at least 1"),
         ];
         rules.iter().filter(|(broken, ..)| *broken).map(|&(_, key, problem)| (key, problem)).collect()

@@ -84,6 +84,9 @@ impl Chromium {
         if !self.sandbox {
             flags.push("no-sandbox".to_owned());
         }
+        if config.isolate_sites {
+            flags.push("site-per-process".to_owned());
+        }
         flags.extend(egress::chromium_flags(proxy));
         flags.into_iter().map(|flag| format!("--{flag}")).chain(["about:blank".to_owned()]).collect()
     }

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use super::chromium::Chromium;
 use super::context::Owner;
+use super::frames;
 use super::instance::{Browser, Plan};
 use super::keeper::Watch;
 use super::progress::Limits;
@@ -307,6 +308,14 @@ impl Pool {
             limits: self.0.limits,
             max_dom: bytes(config.max_dom),
             max_artifact: bytes(config.max_artifact),
+            frames: frames::Limits {
+                count: config.max_frames,
+                depth: config.max_frame_depth,
+                bytes: bytes(config.max_frame_bytes),
+                answer: config.frame_timeout,
+                total: config.frames_timeout,
+            },
+            endpoint: browser.cdp.websocket_address(),
             agent: &self.0.agent,
             jar: jar.as_deref(),
         };

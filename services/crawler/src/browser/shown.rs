@@ -64,12 +64,14 @@ const PROBE: &str = "(() => {
 })()";
 
 /// Serialises a DOM with frames and shadow roots in it.
-const FLATTEN: &str = include_str!("js/flatten.js");
+pub(super) const FLATTEN: &str = include_str!("js/flatten.js");
 
 /// The code that reads a page; `frames` and `shadow`: with the content of frames and open shadow roots in it.
 pub(super) fn probe(content: Content, max_dom: usize, frames: bool, shadow: bool) -> String {
     let body = match content {
-        Content::Html if frames || shadow => format!("({FLATTEN})(root, {frames}, {shadow})"),
+        Content::Html if frames || shadow => {
+            format!("({FLATTEN})(root, {frames}, {shadow}, globalThis.contents)")
+        }
         Content::Html => "root.outerHTML".to_owned(),
         Content::Text => "(document.querySelector('body > pre') || root).textContent".to_owned(),
     };

@@ -18,6 +18,7 @@ use tokio::sync::OnceCell;
 
 use super::cookies;
 use super::events::{Events, events};
+use super::frames;
 use super::prepare;
 use super::progress::Limits;
 use super::session::{self, Begun};
@@ -47,6 +48,10 @@ pub(super) struct Bounds<'a> {
     pub(super) max_dom: usize,
     /// Most bytes of what is taken of a page beside.
     pub(super) max_artifact: usize,
+    /// What is read of frames of other origins.
+    pub(super) frames: frames::Limits,
+    /// Where the browser takes connections.
+    pub(super) endpoint: &'a str,
     /// What the browser calls itself.
     pub(super) agent: &'a str,
     /// The job's cookies over plain HTTP, if its pages may come to either lane.

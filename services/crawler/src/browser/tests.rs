@@ -3,6 +3,7 @@
 mod asked;
 mod canaries;
 mod faults;
+mod frames;
 mod hostile;
 mod lifecycle;
 mod pages;

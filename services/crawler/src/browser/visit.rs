@@ -18,6 +18,7 @@ use url::Url;
 
 use super::block;
 use super::capture;
+use super::frames::{self, Reader};
 use super::options::Arrival;
 use super::progress::{Event, Excess, Progress, Settled};
 use super::record::Recorder;
@@ -171,6 +172,34 @@ impl<'a> Visit<'a> {
         }
     }
 
+    /// The DOM with frames of other origins in it, if the job asks for frames and there are such.
+    async fn whole(&mut self, content: Content) -> Result<Option<Dom>, Failure> {
+        let browser = &self.order.browser;
+        if content == Content::Html && browser.flatten_frames {
+            let (page, frame) = (self.tab.page.clone(), self.tab.frame.clone());
+            let (bounds, shadow, deadline) = (self.bounds, browser.flatten_shadow, self.order.deadline);
+            let code = probe(content, bounds.max_dom, true, shadow);
+            let work = async move {
+                let count = format!("({})({shadow}).length", frames::FOREIGN);
+                let Answer::Value(count) = world::isolated(&page, &frame, &count).await else {
+                    return Ok(None);
+                };
+                if count.as_u64().unwrap_or_default() == 0 {
+                    return Ok(None);
+                }
+                let reader = Reader::connect(bounds.endpoint, bounds.frames, shadow, deadline);
+                let Some(mut reader) = reader.await else { return Ok(None) };
+                Ok(reader.run(page.target_id().clone(), frame, &code).await)
+            };
+            let read = self.state.meanwhile(self.tab, work).await?;
+            let dom = read.and_then(|value| serde_json::from_value(value).ok());
+            if dom.is_some() {
+                return Ok(dom);
+            }
+        }
+        Ok(self.dom(content).await)
+    }
+
     /// Whether the site answered with a page to work on.
     fn readable(&self) -> bool {
         let response = self.state.progress.response();
@@ -236,7 +265,7 @@ impl<'a> Visit<'a> {
         let max_dom = self.bounds.max_dom;
         let dom = match &mut self.inert {
             Some(dom) => std::mem::take(dom),
-            None => self.dom(content).await.ok_or(Failure::Ours("the page cannot be read"))?,
+            None => self.whole(content).await?.ok_or(Failure::Ours("the page cannot be read"))?,
         };
         // JavaScript counts UTF-16, we count UTF-8.
         if dom.large || dom.body.len() > max_dom {

@@ -105,6 +105,8 @@ fn routes() -> Router {
         .route("/redirect", get(|| async { Redirect::temporary("/plain") }))
         .route("/to", get(|Query(to): Query<To>| async move { Redirect::temporary(&to.to) }))
         .route("/jsto", get(move |Query(to): Query<To>| async move { script(&format!("location = '{}'", to.to)) }))
+        .route("/framing", get(|Query(to): Query<To>| async move { framing(&to.to) }))
+        .route("/swallow", html("<p>in the frame</p><script>document.body.append(document.createElement('plaintext'))</script>"))
         .route("/canary", get(|Query(to): Query<To>| async move { canary(&to.to) }))
         .route("/204", get(|| async { StatusCode::NO_CONTENT }))
         .route("/404", get(|| async { (StatusCode::NOT_FOUND, Html("<h1>nope</h1>")) }))
@@ -144,6 +146,12 @@ fn routes() -> Router {
 }
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89";
+
+/// A page with a frame for each of these URLs.
+fn framing(urls: &str) -> Html<String> {
+    let frames: String = urls.split('|').map(|url| format!("<iframe src='{url}'></iframe>")).collect();
+    Html(format!("<h1>framing</h1>{frames}<p>after the frames</p>"))
+}
 
 /// Every way out that a page knows.
 fn canary(to: &str) -> Response {
