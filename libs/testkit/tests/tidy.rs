@@ -42,6 +42,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("hickory-resolver", &["egress"]),
     ("robotxt", &["egress"]),
     ("lopdf", &["extract"]),
+    ("adblock", &["crawler"]),
     ("chromiumoxide", &["crawler", "loadtest"]),
     ("sea-orm", &["store", "auth", "job", "result", "webhook"]),
     ("sea-orm-migration", &["store", "auth", "job", "result", "webhook"]),

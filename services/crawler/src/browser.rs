@@ -5,6 +5,7 @@
 //! it does; a browser that dies, hangs, grows or ages is replaced; no process and no profile outlives its browser. Only
 //! this folder knows chromiumoxide.
 
+mod ads;
 mod bare;
 mod block;
 mod capture;
@@ -34,6 +35,7 @@ mod tests;
 mod visit;
 mod world;
 
+pub use ads::find_ad_lists;
 pub use chromium::find_chromium;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -103,6 +105,10 @@ pub struct Config {
     /// How long all such frames of one page may take.
     #[serde(with = "humantime_serde")]
     pub frames_timeout: Duration,
+    /// Lists of ads; empty: those in the usual places.
+    pub ad_lists: Vec<PathBuf>,
+    /// Most bytes of them together.
+    pub max_ad_lists: ByteSize,
     /// How long a job's context is kept for its next page.
     #[serde(with = "humantime_serde")]
     pub context_idle: Duration,
@@ -134,6 +140,7 @@ impl Config {
                 "must be at least browser.frame_timeout",
             ),
             (self.max_requests == 0, "max_requests", "must be at least 1"),
+            (self.max_ad_lists > ByteSize::mib(256), "max_ad_lists", "must be at most 256MiB"),
         ];
         rules.iter().filter(|(broken, ..)| *broken).map(|&(_, key, problem)| (key, problem)).collect()
     }

@@ -65,6 +65,7 @@ impl Recalled {
             wire_bytes: 0,
             artifacts: Vec::new(),
             changes: crate::session::Changes::default(),
+            ads_blocked: 0,
         }
     }
 }

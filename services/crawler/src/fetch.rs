@@ -87,6 +87,8 @@ pub(crate) struct Fetched {
     pub(crate) artifacts: Vec<Artifact>,
     /// What the page has changed of its session.
     pub(crate) changes: Changes,
+    /// Requests that the page did not make because they were ads.
+    pub(crate) ads_blocked: usize,
 }
 
 /// Bytes kept beside a document.
@@ -193,6 +195,7 @@ impl Fetch for Http {
             wire_bytes: fetched.wire_bytes,
             artifacts: Vec::new(),
             changes: lent.map(|lent| lent.changes()).unwrap_or_default(),
+            ads_blocked: 0,
         })
     }
 }

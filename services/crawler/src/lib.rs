@@ -45,8 +45,8 @@ use queue::Bus;
 use serde::Deserialize;
 use tokio::time::sleep;
 
-pub use browser::find_chromium;
 use browser::{Availability, Pool};
+pub use browser::{find_ad_lists, find_chromium};
 use cancel::Cancels;
 use cookies::Jars;
 use extraction::Extractor;
@@ -197,6 +197,7 @@ pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
     let browser = crawler.lane(Lane::Browser, browser, availability.clone(), config.browser.slots);
 
     let browser_note = availability.state().unwrap_or_else(|why| why);
+    let ads_note = pool.as_ref().map_or_else(|_| "off: there is no browser".to_owned(), Pool::ads_note);
     let (stop, grace) = (node.shutdown.token(), config.server.grace);
     let _cancels = mesh::spawn("cancels", listen_for_cancels(bus.clone(), crawler.cancels.clone()));
     let handler = handler::Handler {
@@ -210,7 +211,8 @@ pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
     let server = mesh::Server::new(node, &config.server)
         .add(CrawlerServiceServer::new(handler))
         .ready("queue", bus.ready())
-        .note("browser", browser_note);
+        .note("browser", browser_note)
+        .note("ads", ads_note);
     let (served, (), ()) =
         tokio::join!(server.run(), http.run(stop.clone(), grace), browser.run(stop.clone(), grace));
     if let Ok(pool) = &pool {

@@ -44,6 +44,15 @@ static BROWSERS: LazyLock<UpDownCounter<i64>> = LazyLock::new(|| {
 static RECYCLES: LazyLock<Counter<u64>> =
     LazyLock::new(|| counter("crawlmesh.crawler.recycles", "Browsers that were replaced, by reason."));
 
+static ADS: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    counter("crawlmesh.crawler.ads", "Requests that pages did not make because they were ads.")
+});
+
+/// A page did not make a request, because it was an ad.
+pub(crate) fn ad() {
+    ADS.add(1, &[]);
+}
+
 /// An outcome was published. `verdict` is its word, or that of the outcome's kind where it has none.
 pub(crate) fn page(lane: Lane, verdict: &'static str) {
     PAGES.add(1, &[KeyValue::new("lane", lane.as_str()), KeyValue::new("verdict", verdict)]);

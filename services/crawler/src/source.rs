@@ -144,6 +144,7 @@ mod tests {
             artifacts: Vec::new(),
             changes: crate::session::Changes::default(),
             latency: None,
+            ads_blocked: 0,
         };
         let urls = |body, none| {
             let found = named(&fetched(body), none).0.unwrap();

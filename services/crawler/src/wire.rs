@@ -82,6 +82,7 @@ pub(crate) fn document(about: About<'_>, fetched: &Fetched, document: Document) 
         skipped_selectors: document.skipped_selectors,
         from_cache: false,
         session: about.session,
+        ads_blocked: i64::try_from(fetched.ads_blocked).unwrap_or(i64::MAX),
     }
 }
 

@@ -14,6 +14,7 @@ use chromiumoxide::cdp::browser_protocol::page::{
 use chromiumoxide::error::CdpError;
 use futures::stream::{BoxStream, SelectAll, StreamExt};
 
+use super::block::Paused;
 use super::progress::{Event, Response};
 
 /// The events of a tab.
@@ -21,7 +22,7 @@ pub(super) type Events = SelectAll<BoxStream<'static, Event>>;
 
 /// All events of a tab in one stream.
 pub(super) async fn events(page: &Page, frame: &FrameId) -> Result<Events, CdpError> {
-    let (main, head, shown) = (frame.clone(), frame.clone(), frame.clone());
+    let (main, head, shown, own) = (frame.clone(), frame.clone(), frame.clone(), frame.clone());
     let requests =
         page.event_listener::<EventRequestWillBeSent>().await?.map(move |event| request(&event, &main));
     let responses = page.event_listener::<EventResponseReceived>().await?;
@@ -44,10 +45,8 @@ pub(super) async fn events(page: &Page, frame: &FrameId) -> Result<Events, CdpEr
         .await?
         .map(|event| Event::Dialog { leaving: event.r#type == DialogType::Beforeunload });
     let crashes = page.event_listener::<EventTargetCrashed>().await?.map(|_| Event::Crashed);
-    let paused = page.event_listener::<EventRequestPaused>().await?.map(|event| Event::Paused {
-        id: event.request_id.inner().clone(),
-        image: event.resource_type == ResourceType::Image,
-    });
+    let paused = page.event_listener::<EventRequestPaused>().await?;
+    let paused = paused.map(move |event| Event::Paused(Box::new(Paused::of(&event, &own))));
     Ok(futures::stream::select_all([
         requests.boxed(),
         responses.boxed(),

@@ -51,6 +51,8 @@ struct Entry {
     end: Option<f64>,
     bytes: Option<f64>,
     error: Option<String>,
+    /// The rule by which it is an ad.
+    rule: Option<String>,
     /// Where a redirect led to.
     next: Option<String>,
 }
@@ -63,6 +65,8 @@ pub(super) struct Har {
     open: HashMap<String, usize>,
     /// What came before the request that it belongs to: the streams of events are not in step.
     early: HashMap<String, Vec<Early>>,
+    /// Ads, with the rule by which each is one. An image may be answered before its request is told.
+    blocked: HashMap<String, String>,
     left_out: usize,
 }
 
@@ -113,6 +117,13 @@ impl Har {
         }
     }
 
+    /// The request is not made, because of this rule.
+    pub(super) fn blocked(&mut self, id: &str, rule: &str) {
+        if self.blocked.len() < MAX_ENTRIES {
+            self.blocked.insert(id.to_owned(), short(rule));
+        }
+    }
+
     fn wait(&mut self, id: &str, early: Early) {
         if self.early.len() < MAX_ENTRIES {
             let events = self.early.entry(id.to_owned()).or_default();
@@ -124,6 +135,12 @@ impl Har {
 
     /// The log as JSON, of at most `max` bytes: what does not fit is left out.
     pub(super) fn json(mut self, title: &str, max: usize) -> Bytes {
+        // After a redirect it is the last request of that id that was not made.
+        for (id, rule) in self.blocked.drain() {
+            if let Some(&index) = self.open.get(&id) {
+                self.entries[index].rule = Some(rule);
+            }
+        }
         let started = self.entries.first().map_or(0.0, |entry| entry.sent.wall);
         let mut room = max.saturating_sub(2048);
         let mut entries = Vec::new();
@@ -179,6 +196,9 @@ impl Entry {
         }
         if let Some(error) = &self.error {
             entry["_error"] = json!(error);
+        }
+        if let Some(rule) = &self.rule {
+            entry["_blocked_by"] = json!(rule);
         }
         entry
     }
@@ -289,6 +309,7 @@ mod tests {
             redirect: Some(Head { status: 302, ..Head::default() }),
             ..sent("2", "https://c.example/")
         });
+        har.blocked("2", "||c.example^");
         har.ended("2", 2.0, Err("net::ERR_FAILED".into()));
         let log = parsed(har, 1 << 20);
         let entries = log["log"]["entries"].as_array().unwrap();
@@ -304,6 +325,10 @@ mod tests {
             (&json!(302), &json!("https://c.example/"))
         );
         assert_eq!(entries[2]["_error"], "net::ERR_FAILED");
+        assert_eq!(
+            (&entries[1]["_blocked_by"], &entries[2]["_blocked_by"]),
+            (&Value::Null, &json!("||c.example^"))
+        );
         assert!(!log.to_string().contains("secret"));
         assert_eq!(log["log"]["pages"][0]["startedDateTime"], "2001-09-09T01:46:40Z");
     }

@@ -76,18 +76,21 @@ pub(crate) struct Scan {
     pub(crate) pause: Duration,
 }
 
-/// Kinds of resources that are not loaded.
+/// Resources that are not loaded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Block {
     pub(crate) images: bool,
     pub(crate) media: bool,
     pub(crate) fonts: bool,
     pub(crate) stylesheets: bool,
+    /// By the lists of the crawler.
+    pub(crate) ads: bool,
 }
 
 impl Block {
     /// Text alone: no images, media, fonts.
-    pub(crate) const TEXT: Self = Self { images: true, media: true, fonts: true, stylesheets: false };
+    pub(crate) const TEXT: Self =
+        Self { images: true, media: true, fonts: true, stylesheets: false, ads: false };
 }
 
 /// What is kept of the page beside its HTML.

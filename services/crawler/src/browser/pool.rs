@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::ads::{Ads, Rules};
 use super::chromium::Chromium;
 use super::context::Owner;
 use super::frames;
@@ -46,6 +47,8 @@ struct Inner {
     limits: Limits,
     /// The cookies of jobs, which the HTTP lane has, too.
     jars: Jars,
+    /// What is an ad.
+    ads: Ads,
     current: Mutex<Current>,
     state: watch::Sender<Result<String, String>>,
     watches: TaskTracker,
@@ -108,6 +111,7 @@ impl Pool {
             agent,
             limits,
             jars,
+            ads: Ads::find(config),
             current: Mutex::default(),
             state,
             watches: TaskTracker::new(),
@@ -132,6 +136,11 @@ impl Pool {
     /// Whether it works.
     pub(crate) fn availability(&self) -> Availability {
         Availability::following(&self.0.state)
+    }
+
+    /// What it knows of ads.
+    pub(crate) fn ads_note(&self) -> String {
+        self.0.ads.note()
     }
 
     /// Ends all browsers, and returns when their processes and profiles are gone.
@@ -293,7 +302,18 @@ impl Pool {
         spare.filter(|spare| spare.spent().is_none()).map(|spare| spare.pid)
     }
 
+    /// The rules about ads, if the job wants none.
+    async fn ads(&self, order: &Order) -> Result<Option<Arc<Rules>>, Failure> {
+        if !order.browser.block.ads {
+            return Ok(None);
+        }
+        let rules = timeout_at(order.deadline, self.0.ads.rules()).await;
+        let rules = rules.map_err(|_| Failure::Late("lists of ads"))?;
+        rules.map(Some).map_err(|why| Failure::Asked(format!("block.ads: {why}")))
+    }
+
     async fn render(&self, order: &Order) -> Result<Shown, Failure> {
+        let ads = self.ads(order).await?;
         let browser = self.browser().await.map_err(Failure::Ours)?;
         self.0.used.cancel();
         let mut lease = browser.lease(Owner::of(order), order.relay.clone()).await.map_err(Failure::Ours)?;
@@ -318,6 +338,7 @@ impl Pool {
             endpoint: browser.cdp.websocket_address(),
             agent: &self.0.agent,
             jar: jar.as_deref(),
+            ads: ads.as_ref(),
         };
         let Some(tab) = lease.tab() else { return Err(Failure::Ours("no tab")) };
         let own_proxy = tab.proxy();
@@ -358,6 +379,7 @@ impl Fetch for Pool {
             wire_bytes: shown.bytes,
             artifacts: shown.artifacts,
             changes: shown.changes,
+            ads_blocked: shown.ads,
         })
     }
 }

@@ -9,29 +9,16 @@ use chromiumoxide::cdp::browser_protocol::emulation::{
     SetDeviceMetricsOverrideParams, SetGeolocationOverrideParams, SetLocaleOverrideParams,
     SetTimezoneOverrideParams, SetUserAgentOverrideParams,
 };
-use chromiumoxide::cdp::browser_protocol::fetch::{self, RequestPattern};
-use chromiumoxide::cdp::browser_protocol::network::{
-    CookieParam, Headers, ResourceType, SetExtraHttpHeadersParams,
-};
+use chromiumoxide::cdp::browser_protocol::fetch;
+use chromiumoxide::cdp::browser_protocol::network::{CookieParam, Headers, SetExtraHttpHeadersParams};
 use chromiumoxide::cdp::browser_protocol::page::AddScriptToEvaluateOnNewDocumentParams;
 use chromiumoxide::cdp::browser_protocol::storage::SetCookiesParams;
 use chromiumoxide::error::CdpError;
 use serde_json::json;
 
+use super::block;
 use super::options::{Block, Cookie, Identity};
 use crate::fetch::Failure;
-
-/// Kinds of resources that are asked about before they are loaded.
-fn patterns(block: Block) -> Vec<RequestPattern> {
-    let kinds = [
-        (block.images, ResourceType::Image),
-        (block.media, ResourceType::Media),
-        (block.fonts, ResourceType::Font),
-        (block.stylesheets, ResourceType::Stylesheet),
-    ];
-    let pattern = |kind| RequestPattern { resource_type: Some(kind), ..RequestPattern::default() };
-    kinds.into_iter().filter(|(blocked, _)| *blocked).map(|(_, kind)| pattern(kind)).collect()
-}
 
 /// Gives a new context what the job starts with.
 pub(super) async fn context(
@@ -55,7 +42,7 @@ pub(super) async fn context(
 
 /// Gives a new tab what the job asked for. `agent` is what the browser calls itself if the job does not say.
 pub(super) async fn tab(page: &Page, identity: &Identity, block: Block, agent: &str) -> Result<(), Failure> {
-    let patterns = patterns(block);
+    let patterns = block::patterns(block);
     if !patterns.is_empty() {
         let enable = fetch::EnableParams { patterns: Some(patterns), handle_auth_requests: None };
         said("block", page.execute(enable).await)?;
@@ -132,14 +119,6 @@ fn said<T>(option: &str, answer: Result<T, CdpError>) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_blocked_kinds_are_asked_about() {
-        assert!(patterns(Block::default()).is_empty());
-        let kinds: Vec<_> =
-            patterns(Block::TEXT).into_iter().filter_map(|pattern| pattern.resource_type).collect();
-        assert_eq!(kinds, [ResourceType::Image, ResourceType::Media, ResourceType::Font]);
-    }
 
     #[test]
     fn stored_text_cannot_leave_its_string() {

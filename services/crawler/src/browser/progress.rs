@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::block::Paused;
 use super::options::Arrival;
 
 /// Something that happened in a tab.
@@ -27,8 +28,8 @@ pub(super) enum Event {
     Dialog { leaving: bool },
     /// The renderer died.
     Crashed,
-    /// A request for a resource that is not loaded waits for an answer.
-    Paused { id: String, image: bool },
+    /// A request waits to be let through.
+    Paused(Box<Paused>),
 }
 
 /// The head of a response.
@@ -224,7 +225,7 @@ impl Progress {
             | Event::Finished { .. }
             | Event::Dialog { .. }
             | Event::Crashed
-            | Event::Paused { .. } => {}
+            | Event::Paused(_) => {}
         }
     }
 

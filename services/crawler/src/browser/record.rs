@@ -82,6 +82,13 @@ impl Recorder {
         }
     }
 
+    /// A request is not made, because of this rule.
+    pub(super) fn blocked(&mut self, id: &str, rule: &str) {
+        if let Some(har) = &mut self.har {
+            har.blocked(id, rule);
+        }
+    }
+
     /// Takes in what has happened already.
     pub(super) fn drain(&mut self) {
         while let Some(Some(event)) = self.events.next().now_or_never() {

@@ -34,6 +34,8 @@ pub(super) struct Shown {
     pub(super) artifacts: Vec<Artifact>,
     /// What it has changed of its session.
     pub(super) changes: Changes,
+    /// Requests that were not made because they were ads.
+    pub(super) ads: usize,
 }
 
 /// What the probe in the page says.

@@ -16,6 +16,7 @@ use futures::future::FutureExt;
 use futures::stream::StreamExt;
 use tokio::sync::OnceCell;
 
+use super::ads::Rules;
 use super::cookies;
 use super::events::{Events, events};
 use super::frames;
@@ -56,6 +57,8 @@ pub(super) struct Bounds<'a> {
     pub(super) agent: &'a str,
     /// The job's cookies over plain HTTP, if its pages may come to either lane.
     pub(super) jar: Option<&'a Jar>,
+    /// The rules about ads, if the job wants none.
+    pub(super) ads: Option<&'a Arc<Rules>>,
 }
 
 /// A tab with the events that tell what happens in it.

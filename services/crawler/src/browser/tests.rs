@@ -1,5 +1,6 @@
 //! The browser lane against pages that behave and pages that do not, with a real Chromium.
 
+mod ads;
 mod asked;
 mod canaries;
 mod faults;

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 use url::Url;
 
-use super::block;
+use super::block::{self, Blocker, Paused, Ruling};
 use super::capture;
 use super::frames::{self, Reader};
 use super::options::Arrival;
@@ -28,6 +28,7 @@ use super::tab::{Bounds, Leftover, Tab};
 use super::world::{self, Answer};
 use crate::fetch::{Artifact, Failure, Order};
 use crate::session::Changes;
+use crate::metrics;
 
 /// How long the events that belong to a failure may take to arrive.
 const CATCH_UP: Duration = Duration::from_millis(30);
@@ -51,7 +52,10 @@ struct State {
     /// Whether chromiumoxide still waits for the load event.
     loading: bool,
     recorder: Recorder,
-    /// Answers to dialogs and to resources that are not loaded, on their way.
+    blocker: Blocker,
+    /// Requests that were not made because they were ads.
+    ads: usize,
+    /// Answers to dialogs and to requests, on their way.
     replies: FuturesUnordered<BoxFuture<'static, ()>>,
 }
 
@@ -62,6 +66,8 @@ impl<'a> Visit<'a> {
             progress: Progress::new(bounds.limits, order.browser.arrival, Instant::now()),
             loading: true,
             recorder: Recorder::default(),
+            blocker: Blocker::new(order.browser.block, bounds.ads.cloned()),
+            ads: 0,
             replies: FuturesUnordered::new(),
         };
         Self { tab, order, bounds, proxy, state, step: Mutex::new(None), inert: None }
@@ -256,6 +262,7 @@ impl<'a> Visit<'a> {
             bytes,
             artifacts: Vec::new(),
             changes: Changes::default(),
+            ads: self.state.ads,
             response,
         };
         if !success(empty.response.status) {
@@ -278,7 +285,7 @@ impl<'a> Visit<'a> {
             Content::Html => "text/html; charset=utf-8".to_owned(),
             Content::Text => format!("{}; charset=utf-8", empty.response.mime),
         };
-        Ok(Shown { url, body: dom.body, body_type, artifacts, ..empty })
+        Ok(Shown { url, body: dom.body, body_type, artifacts, ads: self.state.ads, ..empty })
     }
 
     /// What is kept of the page beside its HTML.
@@ -331,13 +338,31 @@ impl State {
                 let answer = HandleJavaScriptDialogParams::new(*leaving);
                 self.replies.push(async move { page.execute(answer).await.map_or((), |_| ()) }.boxed());
             }
-            Event::Paused { id, image } => self.replies.push(block::answer(page, id.clone(), *image).boxed()),
+            Event::Paused(paused) => {
+                let ruling = self.rule(paused);
+                self.replies.push(block::answer(page, (**paused).clone(), ruling).boxed());
+            }
             _ => {}
         }
         self.progress.on(event, Instant::now()).map_err(|excess| match excess {
             Excess::Requests => Failure::Page(Verdict::TooLarge, "requests"),
             Excess::Redirects => Failure::Fetch(FetchError::TooManyRedirects),
         })
+    }
+
+    /// What a request gets.
+    fn rule(&mut self, paused: &Paused) -> Ruling {
+        let shown = self.progress.response().map(|response| response.url.as_str());
+        let page = shown.or_else(|| self.progress.asked()).unwrap_or_default();
+        let ruling = self.blocker.rule(paused, page);
+        if let Ruling::Ad(rule) = &ruling {
+            self.ads += 1;
+            metrics::ad();
+            if let Some(request) = &paused.request {
+                self.recorder.blocked(request, rule);
+            }
+        }
+        ruling
     }
 
     /// Takes in events while `work` is done.

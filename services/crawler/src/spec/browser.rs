@@ -68,6 +68,7 @@ fn block(options: &pb::BrowserOptions, keep: Keep) -> Block {
         media: text.media || asked.media,
         fonts: text.fonts || asked.fonts,
         stylesheets: text.stylesheets || asked.stylesheets,
+        ads: asked.ads,
     }
 }
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use api::job::v1::{
-    Block, BrowserOptions, Cookie, Geolocation, LocalStorage, ScanFullPage, Viewport, VirtualScroll,
+    BrowserOptions, Cookie, Geolocation, LocalStorage, ScanFullPage, Viewport, VirtualScroll,
     browser_options::WaitUntil,
 };
 use prost_types::Duration;
@@ -77,6 +77,7 @@ impl Reader {
                 | "viewport_height"
                 | "device_scale_factor"
                 | "text_mode"
+                | "avoid_ads"
                 | "avoid_css"
         ) {
             self.shaping.push(path.to_owned());
@@ -94,10 +95,8 @@ impl Reader {
             "force_viewport_screenshot" => self.viewport_screenshot = notes.bool(path, value),
             "scan_full_page" => self.scan = notes.bool(path, value),
             "text_mode" => options.text_mode = notes.bool(path, value).then_some(true),
-            "avoid_css" => {
-                let stylesheets = notes.bool(path, value);
-                options.block = stylesheets.then_some(Block { stylesheets, ..Block::default() });
-            }
+            "avoid_ads" => options.block.get_or_insert_default().ads = notes.bool(path, value),
+            "avoid_css" => options.block.get_or_insert_default().stylesheets = notes.bool(path, value),
             "locale" => options.locale = notes.text(path, value),
             "timezone_id" => options.timezone = notes.text(path, value),
             "js_code" => options.js_code = texts(path, value, notes),
@@ -363,7 +362,7 @@ mod tests {
                 "cookies": [{"name": "a", "value": "b", "url": "https://a.example/x", "sameSite": "Lax"}],
                 "storage_state": {"origins": [{"origin": "https://a.example", "localStorage": [{"name": "k", "value": "v"}]}]},
                 "virtual_scroll_config": {"container_selector": "#l", "scroll_by": 300, "wait_after_scroll": 0.5},
-                "capture_network_requests": true, "pdf": true,
+                "capture_network_requests": true, "pdf": true, "avoid_ads": true, "avoid_css": true,
             }),
             true,
         );
@@ -388,6 +387,8 @@ mod tests {
         assert_eq!(options.local_storage[0].items["k"], "v");
         assert_eq!(options.virtual_scroll.unwrap().scroll_by, Some(300));
         assert!(options.har && options.pdf && options.full_page);
+        let block = options.block.unwrap();
+        assert!(block.ads && block.stylesheets && !block.images);
     }
 
     #[test]

@@ -76,7 +76,7 @@ pub(super) const REQUEST: &[(&str, Fate)] =
 /// `BrowserConfig`.
 pub(super) const BROWSER: &[(&str, Fate)] = &[
     ("accept_downloads", Refused),
-    ("avoid_ads", Picture),
+    ("avoid_ads", Browses),
     ("avoid_css", Browses),
     ("browser_context_id", Refused),
     ("browser_mode", Unless(own_browser)),

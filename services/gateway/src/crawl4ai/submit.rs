@@ -401,8 +401,8 @@ mod tests {
                 "UNSUPPORTED_FIELD",
             ),
             (
-                json!({"urls": ["a"], "browser_config": {"avoid_ads": true}, "crawler_config": {"screenshot": true}}),
-                "browser_config.avoid_ads",
+                json!({"urls": ["a"], "crawler_config": {"screenshot": true, "adjust_viewport_to_content": true}}),
+                "crawler_config.adjust_viewport_to_content",
                 "UNSUPPORTED_FIELD",
             ),
             (

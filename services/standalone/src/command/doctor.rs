@@ -32,6 +32,16 @@ pub(crate) async fn run() -> anyhow::Result<ExitCode> {
             "Chromium      missing: pages are fetched over HTTP only. Get it: apt-get install chromium-headless-shell",
         )?,
     }
+    let lists = crawler::find_ad_lists();
+    if lists.is_empty() {
+        output::line(
+            "lists of ads  missing: pages of jobs with `block.ads` fail. Get them: put a list such as EasyList into \
+             /usr/local/share/crawlmesh/ads, or name it in the crawler's browser.ad_lists",
+        )?;
+    }
+    for list in lists {
+        output::line(&format!("list of ads   ok: {}", list.display()))?;
+    }
     if nix::unistd::geteuid().is_root() {
         output::line(
             "sandbox       off: Chromium's sandbox does not work as root. Run as another user, or accept it with --no-sandbox",

@@ -131,6 +131,11 @@ fn routes() -> Router {
         }))
         .route("/env", html("<pre id=p></pre><script>const w = t => p.textContent += t + '\\n'; w('zone ' + Intl.DateTimeFormat().resolvedOptions().timeZone); w('language ' + navigator.language + ' ' + (1.5).toLocaleString()); w('size ' + innerWidth + 'x' + innerHeight + '@' + devicePixelRatio); w('stored ' + localStorage.getItem('k')); navigator.geolocation.getCurrentPosition(g => w('place ' + g.coords.latitude + ' ' + g.coords.longitude), e => w('no place'))</script>"))
         .route("/pictures", html("<img id=i src=/pixel onerror='document.title = \"broken\"'><video src=/film></video><link rel=stylesheet href=/style.css><h1>pictures</h1>"))
+        .route("/ads", html("<h1 id=h>words</h1><script src=/tag.js?q=1></script><img src=/adimage/1 onerror='document.title = \"broken\"'><iframe src=/adframe></iframe><script>fetch('/beacon').catch(() => 0); fetch('/data').then(r => r.text()).then(t => h.textContent += ' ' + t)</script>"))
+        .route("/ads-from", get(|Query(to): Query<To>| async move {
+            Html(format!("<h1>words</h1><script src='{0}/tag.js'></script><script src='/own.js'></script>", to.to))
+        }))
+        .route("/data", get(|| async { "and data" }))
         .route("/pixel", get(|| async { ([(header::CONTENT_TYPE, "image/png")], PNG) }))
         .route("/film", get(|| async { ([(header::CONTENT_TYPE, "video/mp4")], "no film") }))
         .route("/style.css", get(|| async { ([(header::CONTENT_TYPE, "text/css")], "h1 { color: red }") }))
