@@ -38,6 +38,7 @@ endif
 .PHONY: fuzz
 fuzz: ## Feeds broken input to everything that reads what strangers send (FUZZ_SECONDS=60 for each target, FUZZ_SEED=1)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$(FUZZ_SEED) $(CARGO) test --locked --workspace --test fuzz -- --nocapture
+	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$(FUZZ_SEED) $(CARGO) test --locked --workspace --lib fuzz:: -- --nocapture
 
 .PHONY: check
 check: ## Formatting, lints, layering, protos

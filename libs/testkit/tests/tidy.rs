@@ -16,6 +16,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("mesh", &["api", "domain"]),
     ("queue", &["domain"]),
     ("store", &[]),
+    ("fuzz", &[]),
     ("egress", &["domain"]),
     ("extract", &["api", "domain"]),
     ("auth", &["api", "domain", "mesh", "store"]),
@@ -142,7 +143,7 @@ fn each_main_is_small() {
 }
 
 /// Words in capitals that are no reasons: gRPC codes, Chromium's network errors, environment variables.
-const NO_REASON: &[&str] = &["CRAWLMESH_", "ERR_", "XDG_", "CARGO_", "OUT_DIR"];
+const NO_REASON: &[&str] = &["CRAWLMESH_", "ERR_", "FUZZ_", "XDG_", "CARGO_", "OUT_DIR"];
 const CODES: &[&str] = &[
     "INVALID_ARGUMENT",
     "NOT_FOUND",

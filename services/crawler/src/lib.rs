@@ -13,6 +13,8 @@ mod dates;
 mod discover;
 mod extraction;
 mod fetch;
+#[cfg(test)]
+mod fuzz;
 mod habits;
 mod handler;
 mod manners;

@@ -7,6 +7,8 @@ mod browser;
 mod deep;
 mod extraction;
 mod fields;
+#[cfg(test)]
+mod fuzz;
 mod logs;
 mod proxy;
 mod result;

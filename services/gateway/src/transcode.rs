@@ -1,6 +1,8 @@
 //! REST over gRPC, driven by the descriptors: finds the route, builds the message, calls the owner, writes the answer.
 
 mod codec;
+#[cfg(test)]
+mod fuzz;
 mod json;
 mod lines;
 mod message;

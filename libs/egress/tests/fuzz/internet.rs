@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use domain::{AddressPolicy, PageUrl, ProxyServer};
 use egress::{Client, Credentials, FetchError, Guard, Jar, Relay, RelayFault, Request, Resolver, Robots};
+use fuzz::Fuzz;
 use http::HeaderMap;
 use http::header::{COOKIE, HeaderValue, SET_COOKIE};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use url::Url;
-
-use super::harness::Fuzz;
 
 #[test]
 fn cookies() {

@@ -4,13 +4,12 @@ use std::io::{Cursor, Write};
 use std::path::Path;
 
 use extract::{Input, Language, Options, Schema, extract, sitemap};
+use fuzz::Fuzz;
 use lopdf::{Document as Pdf, Object, Stream, dictionary};
 use serde_json::json;
 use url::Url;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
-
-use super::harness::Fuzz;
 
 const TAGS: &[&str] = &[
     "<p>",

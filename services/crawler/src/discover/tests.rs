@@ -1,31 +1,13 @@
 //! Which links a page leads to, and under which keys it is known.
 
 use domain::follow::{Follow, Pattern};
-use domain::{JobId, PageId, TenantId};
 use time::macros::datetime;
 
 use super::*;
+use crate::tests::task;
 
 fn url(text: &str) -> PageUrl {
     PageUrl::parse(text).unwrap()
-}
-
-fn task(page: &str, depth: u32) -> Task {
-    Task {
-        job: JobId::new(),
-        page: PageId::new(),
-        tenant: TenantId::new(),
-        dispatch_sequence: 1,
-        url: url(page),
-        spec_version: 1,
-        attempts: 0,
-        crashes: 0,
-        lane_reason: String::new(),
-        deliveries: 1,
-        depth,
-        seed: (depth > 0).then(|| url("https://example.com/")),
-        kind: page::Kind::Page,
-    }
 }
 
 fn linked(links: &[&str]) -> Document {

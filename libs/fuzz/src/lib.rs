@@ -1,16 +1,21 @@
-//! Mutations of seeds, for a while, with a number that makes a run repeatable.
+//! Mutations of seeds, for a while, with a number that makes a run repeatable. For tests alone.
+//!
+//! A target runs for a second, or for as long as `FUZZ_SECONDS` says, from the number in `FUZZ_SEED`. What fails is written to the
+//! system's temporary folder and named. An input that takes longer than [`SLOW`] fails, too.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// Longest time for one input; a hundred times what the slowest takes on a slow machine.
+pub const SLOW: Duration = Duration::from_secs(20);
 /// Longest input.
 const MAX_BYTES: usize = 16 * 1024;
 /// Inputs that did not fail and are mutated further, beside the seeds.
 const MAX_KEPT: usize = 256;
 
 /// Where a target gets its bytes from.
-pub(crate) struct Fuzz {
+#[derive(Debug)]
+pub struct Fuzz {
     name: &'static str,
     seeds: Vec<Vec<u8>>,
     words: &'static [&'static str],
@@ -19,6 +24,7 @@ pub(crate) struct Fuzz {
 }
 
 /// A small generator of numbers (splitmix64): what it gives depends on its seed alone.
+#[derive(Debug)]
 struct Random(u64);
 
 impl Random {
@@ -37,14 +43,19 @@ impl Random {
 
 impl Fuzz {
     /// A target with its seeds, and the words that its language knows.
-    pub(crate) fn new(name: &'static str, seeds: Vec<Vec<u8>>, words: &'static [&'static str]) -> Self {
+    #[must_use]
+    pub fn new(name: &'static str, seeds: Vec<Vec<u8>>, words: &'static [&'static str]) -> Self {
         assert!(!seeds.is_empty(), "{name} has no seeds");
         let seed = setting("FUZZ_SEED").unwrap_or(1);
         Self { name, seeds, words, random: Random(seed), kept: Vec::new() }
     }
 
     /// Calls `target` with the seeds, then with mutations of them until the time is up.
-    pub(crate) fn run(mut self, target: impl Fn(&[u8])) {
+    ///
+    /// # Panics
+    ///
+    /// If the target panics, or takes too long.
+    pub fn run(mut self, target: impl Fn(&[u8])) {
         for seed in self.seeds.clone() {
             self.try_one(&target, &seed);
         }
@@ -64,10 +75,13 @@ impl Fuzz {
     }
 
     fn try_one(&self, target: &impl Fn(&[u8]), input: &[u8]) {
-        if catch_unwind(AssertUnwindSafe(|| target(input))).is_err() {
-            let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fuzz-{}", self.name));
-            std::fs::write(&path, input).expect("because the folder is ours");
-            panic!("{} fails on {}: {:.400}", self.name, path.display(), String::from_utf8_lossy(input));
+        let start = Instant::now();
+        let panicked = catch_unwind(AssertUnwindSafe(|| target(input))).is_err();
+        if panicked || start.elapsed() > SLOW {
+            let path = std::env::temp_dir().join(format!("fuzz-{}", self.name));
+            std::fs::write(&path, input).expect("because the folder is there");
+            let what = if panicked { "fails" } else { "takes too long" };
+            panic!("{} {what} on {}: {:.400}", self.name, path.display(), String::from_utf8_lossy(input));
         }
     }
 
