@@ -12,8 +12,42 @@ use crate::{AddressPolicy, PageUrl, UrlError, address::NotAllowed};
 pub enum ProxyKind {
     /// HTTP: CONNECT (RFC 9110, 9.3.6), and whole requests for plain http.
     Http,
+    /// The same over TLS.
+    Https,
+    /// SOCKS version 4; it takes IPv4 addresses, so names are resolved here.
+    Socks4,
+    /// The same, but names are resolved by the proxy.
+    Socks4a,
     /// SOCKS version 5 (RFC 1928); names are resolved by the proxy.
     Socks5,
+}
+
+impl ProxyKind {
+    const ALL: [Self; 5] = [Self::Http, Self::Https, Self::Socks4, Self::Socks4a, Self::Socks5];
+
+    /// Its scheme.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Socks4 => "socks4",
+            Self::Socks4a => "socks4a",
+            Self::Socks5 => "socks5",
+        }
+    }
+
+    /// Whether it is an HTTP proxy, over TLS or not.
+    #[must_use]
+    pub const fn http(self) -> bool {
+        matches!(self, Self::Http | Self::Https)
+    }
+
+    /// Whether it takes a password beside a user name.
+    #[must_use]
+    pub const fn takes_password(self) -> bool {
+        !matches!(self, Self::Socks4 | Self::Socks4a)
+    }
 }
 
 /// Why a text is not the address of a proxy.
@@ -23,7 +57,7 @@ pub enum ProxyError {
     #[error("is required")]
     Required,
     /// Another scheme, or none.
-    #[error("must begin with http://, socks5:// or socks5h://")]
+    #[error("must begin with http://, https://, socks4://, socks4a://, socks5:// or socks5h://")]
     Scheme,
     /// `http://user:password@host:port`.
     #[error("carries a user name or password: they have fields of their own")]
@@ -50,7 +84,7 @@ impl ProxyError {
     }
 }
 
-/// Where a proxy is: `http://host:port` or `socks5://host:port`.
+/// Where a proxy is: `http://host:port`, `socks5://host:port` and the like.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ProxyServer {
     kind: ProxyKind,
@@ -67,11 +101,12 @@ impl ProxyServer {
             return Err(ProxyError::Required);
         }
         let (scheme, rest) = text.split_once("://").ok_or(ProxyError::Scheme)?;
-        let kind = match scheme.to_ascii_lowercase().as_str() {
-            "http" => ProxyKind::Http,
-            "socks5" | "socks5h" => ProxyKind::Socks5,
-            _ => return Err(ProxyError::Scheme),
+        let scheme = match scheme.to_ascii_lowercase() {
+            same if same == "socks5h" => "socks5".to_owned(),
+            scheme => scheme,
         };
+        let kind = ProxyKind::ALL.into_iter().find(|kind| kind.as_str() == scheme);
+        let kind = kind.ok_or(ProxyError::Scheme)?;
         if rest.contains('@') {
             return Err(ProxyError::Credentials);
         }
@@ -131,11 +166,7 @@ pub fn split(text: &str) -> (String, Option<(String, String)>) {
 
 impl fmt::Display for ProxyServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.kind {
-            ProxyKind::Http => "http",
-            ProxyKind::Socks5 => "socks5",
-        };
-        write!(f, "{scheme}://{}:{}", self.host(), self.port)
+        write!(f, "{}://{}:{}", self.kind.as_str(), self.host(), self.port)
     }
 }
 
@@ -153,8 +184,10 @@ mod tests {
             ("socks5://[::1]:1080", Ok("socks5://[::1]:1080")),
             ("", Err(ProxyError::Required)),
             ("proxy.example:3128", Err(ProxyError::Scheme)),
-            ("https://proxy.example:3128", Err(ProxyError::Scheme)),
-            ("socks4://proxy.example:1080", Err(ProxyError::Scheme)),
+            ("https://proxy.example:443", Ok("https://proxy.example:443")),
+            ("socks4://proxy.example:1080", Ok("socks4://proxy.example:1080")),
+            ("Socks4A://proxy.example:1080", Ok("socks4a://proxy.example:1080")),
+            ("socks6://proxy.example:1080", Err(ProxyError::Scheme)),
             ("http://user:word@proxy.example:3128", Err(ProxyError::Credentials)),
             ("http://proxy.example", Err(ProxyError::Port)),
             ("http://proxy.example:0", Err(ProxyError::Port)),

@@ -42,6 +42,7 @@ impl Client {
     /// A client that obeys `guard`; `config.allow_targets` does not count.
     pub fn with_guard(config: &Config, guard: Guard) -> Result<Self, StartError> {
         let tls = tls::client_config(&config.extra_roots)?;
+        let guard = guard.trusting(tls.clone());
         let http = http_client(config, guard.clone(), tls.clone())?;
         let via = Via::new(config, guard.clone(), tls);
         Ok(Self(Arc::new(Inner { http, via, guard, config: config.clone() })))

@@ -66,6 +66,8 @@ pub enum RelayFault {
     Refused,
     /// It cannot connect to the target.
     NoTarget,
+    /// Its certificate is not valid, or it speaks no TLS.
+    Tls,
     /// It speaks something else, or hung up.
     Broken,
 }
@@ -167,7 +169,7 @@ impl RelayFault {
     const fn retryable(self) -> bool {
         match self {
             Self::Unreachable | Self::Silent | Self::Busy | Self::NoTarget | Self::Broken => true,
-            Self::NotAllowed | Self::Unknown | Self::Credentials | Self::Refused => false,
+            Self::NotAllowed | Self::Unknown | Self::Credentials | Self::Tls | Self::Refused => false,
         }
     }
 
@@ -180,6 +182,7 @@ impl RelayFault {
             Self::Unreachable => "proxy: no connection to it",
             Self::Silent => "proxy: it does not answer in time",
             Self::Credentials => "proxy: it wants other credentials",
+            Self::Tls => "proxy: its certificate is not valid, or it speaks no TLS",
             Self::Busy => "proxy: it has too much to do",
             Self::Refused => "proxy: it refuses the target",
             Self::NoTarget => "proxy: it cannot reach the target",

@@ -1,4 +1,4 @@
-//! The guard: which targets may be connected to, and at which addresses.
+//! The guard: which targets may be connected to, at which addresses, and which roots a proxy's certificate may have.
 //!
 //! Promises: one forbidden address among the answers refuses the name, so that a mixed answer gains nothing; what is
 //! connected to is what was checked (a second lookup never happens in between).
@@ -10,6 +10,7 @@ use std::time::Duration;
 use domain::{AddressPolicy, PageUrl};
 use futures::future::select_ok;
 use ipnet::IpNet;
+use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use url::{Host, Url};
 
@@ -24,16 +25,30 @@ const HEAD_START: Duration = Duration::from_millis(250);
 #[derive(Clone)]
 pub struct Guard(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     policy: AddressPolicy,
     resolver: Resolver,
+    /// For proxies that are spoken to over TLS.
+    tls: Option<Arc<ClientConfig>>,
 }
 
 impl Guard {
     /// Guards by `policy`, looking names up with `resolver`.
     #[must_use]
     pub fn new(policy: AddressPolicy, resolver: Resolver) -> Self {
-        Self(Arc::new(Inner { policy, resolver }))
+        Self(Arc::new(Inner { policy, resolver, tls: None }))
+    }
+
+    /// The same, with TLS for the proxies that want it: HTTP/1.1 is spoken to them.
+    pub(crate) fn trusting(&self, mut tls: ClientConfig) -> Self {
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Self(Arc::new(Inner { tls: Some(Arc::new(tls)), ..(*self.0).clone() }))
+    }
+
+    /// TLS for proxies.
+    pub(crate) fn tls(&self) -> Option<&Arc<ClientConfig>> {
+        self.0.tls.as_ref()
     }
 
     /// The public Internet and the networks in `allow`, with the name servers of this machine.

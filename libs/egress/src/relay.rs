@@ -1,11 +1,14 @@
-//! Relays: proxies that callers bring, between us and the sites (HTTP and SOCKS5).
+//! Relays: proxies that callers bring, between us and the sites (HTTP, over TLS or not, and SOCKS).
 //!
 //! Promises: the relay's own address passes the same guard as a site's; a target that is known here to be forbidden is
 //! not asked for; credentials go to the relay alone and are in no debug output; whatever the relay does, a connection
-//! through it is there or refused within its time. Names are resolved by the relay: that is what many are used for.
+//! through it is there or refused within its time. Names are resolved by the relay, that is what many are used for; only SOCKS4
+//! cannot, and gets an address that has passed the guard.
 
 mod connect;
 mod socks;
+mod socks4;
+mod wire;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,8 +17,10 @@ use std::time::Duration;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use domain::{ProxyKind, ProxyServer};
 use http::HeaderValue;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_util::either::Either;
+
+pub(crate) use wire::Wire;
 
 use crate::error::RelayFault;
 use crate::{FetchError, Guard};
@@ -40,7 +45,7 @@ pub struct Credentials {
 }
 
 impl Relay {
-    /// A relay. SOCKS5 takes user names and passwords of up to 255 bytes, HTTP no colon in a user name.
+    /// A relay. SOCKS5 takes user names and passwords of up to 255 bytes, SOCKS4 no password, HTTP no colon in a user name.
     #[must_use]
     pub fn new(server: ProxyServer, credentials: Option<Credentials>) -> Self {
         Self(Arc::new(Parts { server, credentials }))
@@ -60,7 +65,7 @@ impl Relay {
 
     /// Whether plain requests are given to it whole instead of through a tunnel.
     pub(crate) fn forwards(&self) -> bool {
-        self.0.server.kind() == ProxyKind::Http
+        self.0.server.kind().http()
     }
 
     /// The value of `Proxy-Authorization` (RFC 7617).
@@ -79,7 +84,7 @@ impl Relay {
         host: &str,
         port: u16,
         limit: Duration,
-    ) -> Result<TcpStream, FetchError> {
+    ) -> Result<Wire, FetchError> {
         // A name server that is silent must not keep what the relay could resolve from being fetched.
         timeout(limit, guard.check_far(host, port)).await.unwrap_or(Ok(()))?;
         let server = &self.0.server;
@@ -91,7 +96,11 @@ impl Relay {
             })
         })?;
         let _ = stream.set_nodelay(true);
-        Ok(stream)
+        if server.kind() != ProxyKind::Https {
+            return Ok(Either::Left(stream));
+        }
+        let secured = timeout(limit, wire::secure(stream, server.host(), guard.tls())).await;
+        secured.unwrap_or(Err(RelayFault::Silent)).map_err(FetchError::Relay)
     }
 
     /// A connection to the target, through the relay.
@@ -101,16 +110,32 @@ impl Relay {
         host: &str,
         port: u16,
         limit: Duration,
-    ) -> Result<TcpStream, FetchError> {
+    ) -> Result<Wire, FetchError> {
         let mut stream = self.reach(guard, host, port, limit).await?;
-        let handshake = async {
-            match self.0.server.kind() {
-                ProxyKind::Http => connect::open(&mut stream, host, port, self.authorization()).await,
-                ProxyKind::Socks5 => socks::open(&mut stream, host, port, self.0.credentials.as_ref()).await,
-            }
-        };
-        timeout(limit, handshake).await.unwrap_or(Err(RelayFault::Silent)).map_err(FetchError::Relay)?;
+        let handshake = self.shake_hands(&mut stream, guard, host, port);
+        timeout(limit, handshake).await.unwrap_or(Err(FetchError::Relay(RelayFault::Silent)))?;
         Ok(stream)
+    }
+
+    async fn shake_hands(
+        &self,
+        stream: &mut Wire,
+        guard: &Guard,
+        host: &str,
+        port: u16,
+    ) -> Result<(), FetchError> {
+        let kind = self.0.server.kind();
+        let shaken = match kind {
+            ProxyKind::Http | ProxyKind::Https => {
+                connect::open(stream, host, port, self.authorization()).await
+            }
+            ProxyKind::Socks4 | ProxyKind::Socks4a => {
+                let goal = socks4::Goal::of(host, port, kind == ProxyKind::Socks4a, guard).await?;
+                socks4::open(stream, &goal, port, self.username()).await
+            }
+            ProxyKind::Socks5 => socks::open(stream, host, port, self.0.credentials.as_ref()).await,
+        };
+        shaken.map_err(FetchError::Relay)
     }
 }
 

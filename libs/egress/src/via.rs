@@ -21,11 +21,11 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use moka::future::Cache;
-use tokio::net::TcpStream;
 use tower::{Layer, Service};
 
 use crate::error::RelayFault;
 use crate::redirect::Hop;
+use crate::relay::Wire;
 use crate::timing::{Measured, MeasuredConnector};
 use crate::{Config, FetchError, Guard, Relay, classify, decode};
 
@@ -145,7 +145,7 @@ impl Service<Uri> for Dialer {
 
 /// A connection to a relay, or through it.
 struct Far {
-    stream: TokioIo<TcpStream>,
+    stream: TokioIo<Wire>,
     /// Whether requests are given to the relay whole.
     forward: bool,
 }

@@ -1,4 +1,4 @@
-//! A proxy to test with, of the kind that callers bring: HTTP (CONNECT and whole requests) and SOCKS5 on one port.
+//! A proxy to test with, of the kind that callers bring: HTTP (CONNECT and whole requests), SOCKS4 and SOCKS5 on one port.
 //!
 //! It connects to 127.0.0.1 whatever host it is asked for, so that a target can have an address at which nobody but a
 //! canary listens. Only `std` and Tokio, because libs/egress tests with this file, too.
@@ -61,7 +61,13 @@ impl Relay {
         Self { addr, shared, server }
     }
 
-    /// Its address for a job, with the scheme `http` or `socks5`.
+    /// Where it listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Its address for a job, with the scheme `http`, `socks4`, `socks4a` or `socks5`.
     #[must_use]
     pub fn server(&self, scheme: &str) -> String {
         format!("{scheme}://{}", self.addr)
@@ -127,7 +133,11 @@ impl Drop for Canary {
 /// `None`: the client hung up, or said something that is no request.
 async fn serve(mut stream: TcpStream, shared: &Shared) -> Option<()> {
     let first = stream.read_u8().await.ok()?;
-    if first == 5 { socks(stream, shared).await } else { http(stream, first, shared).await }
+    match first {
+        4 => socks4(stream, shared).await,
+        5 => socks5(stream, shared).await,
+        _ => http(stream, first, shared).await,
+    }
 }
 
 async fn http(mut stream: TcpStream, first: u8, shared: &Shared) -> Option<()> {
@@ -170,7 +180,7 @@ async fn http(mut stream: TcpStream, first: u8, shared: &Shared) -> Option<()> {
     copy_bidirectional(&mut stream, &mut site).await.ok().map(|_| ())
 }
 
-async fn socks(mut stream: TcpStream, shared: &Shared) -> Option<()> {
+async fn socks5(mut stream: TcpStream, shared: &Shared) -> Option<()> {
     let mut methods = vec![0; usize::from(stream.read_u8().await.ok()?)];
     stream.read_exact(&mut methods).await.ok()?;
     let method = if shared.locked { 2 } else { 0 };
@@ -204,6 +214,36 @@ async fn socks(mut stream: TcpStream, shared: &Shared) -> Option<()> {
     let reply = reached.as_ref().err().copied().unwrap_or(0);
     stream.write_all(&[5, reply, 0, 1, 0, 0, 0, 0, 0, 0]).await.ok()?;
     copy_bidirectional(&mut stream, &mut reached.ok()?).await.ok().map(|_| ())
+}
+
+async fn socks4(mut stream: TcpStream, shared: &Shared) -> Option<()> {
+    let _connect = stream.read_u8().await.ok()?;
+    let port = stream.read_u16().await.ok()?;
+    let address = stream.read_u32().await.ok()?;
+    let user = line(&mut stream).await?;
+    // 0.0.0.x says that a name follows (4a).
+    let named = (1..256).contains(&address);
+    let host = if named { line(&mut stream).await? } else { Ipv4Addr::from(address).to_string() };
+    shared.note(format!("socks {host}:{port}"));
+    let reached = match host.as_str() {
+        _ if shared.locked && user != "user" => Err(93),
+        _ if host.starts_with("refused") || host.starts_with("down") => Err(91),
+        _ => reach(port).await.ok_or(91),
+    };
+    let reply = reached.as_ref().err().copied().unwrap_or(90);
+    stream.write_all(&[0, reply, 0, 0, 0, 0, 0, 0]).await.ok()?;
+    copy_bidirectional(&mut stream, &mut reached.ok()?).await.ok().map(|_| ())
+}
+
+/// Text that ends with a zero.
+async fn line(stream: &mut TcpStream) -> Option<String> {
+    let mut text = Vec::new();
+    loop {
+        match stream.read_u8().await.ok()? {
+            0 => return String::from_utf8(text).ok(),
+            byte => text.push(byte),
+        }
+    }
 }
 
 async fn text(stream: &mut TcpStream) -> Option<String> {

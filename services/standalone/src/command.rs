@@ -96,7 +96,7 @@ struct CrawlArgs {
     /// Only the main content of a page, not all of it.
     #[arg(long)]
     fit: bool,
-    /// A proxy for everything: `http://user:password@host:port`, or `socks5://…`. In the environment other users do not see it.
+    /// A proxy for everything: `http://user:password@host:port`, or `https://…`, `socks5://…`, `socks4a://…`, `socks4://…`. In the environment other users do not see it.
     #[arg(long, value_name = "URL", env = "CRAWLMESH_PROXY", hide_env_values = true)]
     proxy: Option<String>,
     /// A session: pages begin with the cookies and local storage that others have left under this name. Of use with --url or a data directory.

@@ -7,18 +7,18 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::session::Session;
+use crate::relay::Wire;
 
 /// A counted connection.
 pub(super) struct Metered {
-    stream: TcpStream,
+    stream: Wire,
     session: Arc<Session>,
 }
 
 impl Metered {
-    pub(super) fn new(stream: TcpStream, session: Arc<Session>) -> Self {
+    pub(super) fn new(stream: Wire, session: Arc<Session>) -> Self {
         Self { stream, session }
     }
 

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::forward::Upstream;
 use super::meter::Metered;
 use super::{Shared, Target};
+use crate::relay::Wire;
 use crate::{FetchError, Relay};
 
 /// A response: from the Internet, or a few words of ours.
@@ -99,7 +100,7 @@ impl Session {
         let (host, port, limit) = (&target.host, target.port, config.connect_timeout);
         let dialled = match relay {
             Some(relay) => relay.tunnel(guard, host, port, limit).await,
-            None => guard.connect(host, port, limit).await,
+            None => guard.connect(host, port, limit).await.map(Wire::Left),
         };
         self.dialled(target, dialled)
     }
@@ -120,12 +121,14 @@ impl Session {
     fn dialled(
         self: &Arc<Self>,
         target: &Target,
-        dialled: Result<TcpStream, FetchError>,
+        dialled: Result<Wire, FetchError>,
     ) -> Result<Metered, FetchError> {
         self.shared.remember(target, dialled.as_ref().map(|_| ()).map_err(|error| *error));
         let stream = dialled?;
-        // A tunnel carries handshakes: waiting to fill a packet would only delay them.
-        let _ = stream.set_nodelay(true);
+        // A tunnel carries handshakes: waiting to fill a packet would only delay them. A relay's connection knows that already.
+        if let Wire::Left(stream) = &stream {
+            let _ = stream.set_nodelay(true);
+        }
         Ok(Metered::new(stream, self.clone()))
     }
 

@@ -6,8 +6,8 @@ use std::io;
 
 use http::HeaderValue;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
+use super::Wire;
 use crate::error::RelayFault;
 
 /// Most bytes of the head of an answer.
@@ -15,7 +15,7 @@ const MAX_HEAD: usize = 16 * 1024;
 
 /// Makes the connection to a proxy one to the target.
 pub(super) async fn open(
-    stream: &mut TcpStream,
+    stream: &mut Wire,
     host: &str,
     port: u16,
     authorization: Option<HeaderValue>,
@@ -43,8 +43,9 @@ fn judge(status: u16) -> Result<(), RelayFault> {
     }
 }
 
-async fn exchange(stream: &mut TcpStream, request: &[u8]) -> io::Result<Vec<u8>> {
+async fn exchange(stream: &mut Wire, request: &[u8]) -> io::Result<Vec<u8>> {
     stream.write_all(request).await?;
+    stream.flush().await?;
     let mut head = Vec::new();
     // Byte by byte, since what comes after the head belongs to the target.
     while !head.ends_with(b"\r\n\r\n") {

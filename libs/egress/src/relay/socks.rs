@@ -6,9 +6,8 @@ use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
-use super::Credentials;
+use super::{Credentials, Wire};
 use crate::error::RelayFault;
 
 const VERSION: u8 = 5;
@@ -22,7 +21,7 @@ const IPV6: u8 = 4;
 
 /// Makes the connection to a proxy one to the target.
 pub(super) async fn open(
-    stream: &mut TcpStream,
+    stream: &mut Wire,
     host: &str,
     port: u16,
     credentials: Option<&Credentials>,
@@ -50,7 +49,7 @@ pub(super) async fn open(
 }
 
 /// Agrees on how to log in, and does so.
-async fn greet(stream: &mut TcpStream, credentials: Option<&Credentials>) -> Result<(), RelayFault> {
+async fn greet(stream: &mut Wire, credentials: Option<&Credentials>) -> Result<(), RelayFault> {
     let greeting: &[u8] = match credentials {
         None => &[VERSION, 1, NO_CREDENTIALS],
         Some(_) => &[VERSION, 2, NO_CREDENTIALS, PASSWORD],

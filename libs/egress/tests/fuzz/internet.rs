@@ -104,12 +104,14 @@ fn robots() {
 
 #[test]
 fn proxies() {
-    let seeds: [&[u8]; 5] = [
+    let seeds: [&[u8]; 7] = [
         b"HTTP/1.1 200 Connection established\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
         b"HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic realm=x\r\n\r\n",
         b"\x05\x00\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x50HTTP/1.1 204 No Content\r\n\r\n",
         b"\x05\x02\x01\x00\x05\x00\x00\x03\x04name\x00\x50HTTP/1.0 200\r\n\r\nrest",
         b"\x05\x02\x01\x01",
+        b"\0\x5a\0\x50\x7f\0\0\x01HTTP/1.1 204 No Content\r\n\r\n",
+        b"\x16\x03\x03\0\x02\x02\x28",
     ];
     let words =
         &["HTTP/1.1 ", "200", "407", "\r\n\r\n", "\u{5}\0", "\u{5}\u{2}\u{1}\0", "\u{3}\u{7f}", "\0\0"];
@@ -120,7 +122,7 @@ fn proxies() {
     let said = Arc::new(Mutex::new(Vec::new()));
     let port = runtime.block_on(say(said.clone()));
     let (client, _) = client();
-    let relays = ["http", "socks5"].map(|scheme| {
+    let relays = ["http", "https", "socks4a", "socks5"].map(|scheme| {
         let server = ProxyServer::parse(&format!("{scheme}://127.0.0.1:{port}"));
         let credentials = Credentials { username: "user".into(), password: "word".into() };
         Relay::new(server.expect("because it is an address"), Some(credentials))

@@ -1,6 +1,7 @@
 //! Relays: requests go through the proxy that they name and past it in no case, in both lanes.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -11,10 +12,12 @@ use egress::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
 use self::server::{Canary, ELSEWHERE};
 use crate::http2;
 use crate::site::{Site, client, client_of, config, loopback, redirect, response, send, url};
+use crate::tls::{Authority, server_config};
 
 #[expect(
     unreachable_pub,
@@ -48,6 +51,8 @@ async fn requests_and_their_redirects_go_through_the_relay_and_nowhere_else() {
             "http",
             [format!("get http://{ELSEWHERE}:{port}/away"), format!("get http://{ELSEWHERE}:{port}/here")],
         ),
+        ("socks4", [format!("socks {ELSEWHERE}:{port}"), format!("socks {ELSEWHERE}:{port}")]),
+        ("socks4a", [format!("socks {ELSEWHERE}:{port}"), format!("socks {ELSEWHERE}:{port}")]),
         ("socks5", [format!("socks {ELSEWHERE}:{port}"), format!("socks {ELSEWHERE}:{port}")]),
     ] {
         let relay = server::Relay::locked().await;
@@ -68,7 +73,7 @@ async fn requests_and_their_redirects_go_through_the_relay_and_nowhere_else() {
 #[tokio::test]
 async fn tls_goes_through_the_tunnel_to_the_site_and_its_certificate_counts() {
     let (client, port) = http2::start().await;
-    for scheme in ["http", "socks5"] {
+    for scheme in ["http", "socks4a", "socks5"] {
         let relay = server::Relay::locked().await;
         let to = through(&relay.server(scheme), Some(("user", "word")));
         for _ in 0..2 {
@@ -93,7 +98,7 @@ async fn names_that_are_unknown_here_are_the_relays_and_forbidden_ones_are_nobod
         ("known.test", vec![IpAddr::from([203, 0, 114, 1])]),
     ]);
     let client = client_of(names, &[]);
-    for scheme in ["http", "socks5"] {
+    for scheme in ["http", "socks4a", "socks5"] {
         let relay = server::Relay::open().await;
         let ask = |host: &str| {
             let (to, target) = (through(&relay.server(scheme), None), format!("http://{host}:{port}/"));
@@ -107,6 +112,87 @@ async fn names_that_are_unknown_here_are_the_relays_and_forbidden_ones_are_nobod
         }
         assert_eq!(relay.asked().len(), 2, "it has heard of no forbidden target: {:?}", relay.asked());
     }
+}
+
+#[tokio::test]
+async fn a_relay_that_takes_only_addresses_gets_those_that_were_checked() {
+    let site = Site::fixed(response("", "served")).await;
+    let port = site.addr.port();
+    let ip = |text: &str| vec![text.parse::<IpAddr>().expect("because it is an address")];
+    let names = Resolver::fixed([
+        ("private.test", ip("10.0.0.1")),
+        ("known.test", ip("203.0.114.1")),
+        ("modern.test", ip("2a00:1450:4001:800::1")),
+        // What is checked a second time is not what was checked before.
+        ("rebinding.test", ip("203.0.114.1")),
+        ("rebinding.test", ip("10.0.0.1")),
+    ]);
+    let client = client_of(names, &[]);
+    let relay = server::Relay::open().await;
+    let ask = |host: &str| {
+        let (to, target) = (through(&relay.server("socks4"), None), format!("http://{host}:{port}/"));
+        let client = client.clone();
+        async move { ask(&client, to, &target).await }
+    };
+    assert_eq!(ask("known.test").await.as_deref(), Ok("served"));
+    assert_eq!(ask("unknown.test").await, Err(FetchError::Dns { transient: false }));
+    for forbidden in ["private.test", "rebinding.test", "10.0.0.1", "[::1]"] {
+        assert_eq!(ask(forbidden).await, Err(FetchError::NotAllowed), "{forbidden}");
+    }
+    for later in ["modern.test", "[2a00:1450:4001:800::1]"] {
+        assert_eq!(ask(later).await, Err(FetchError::Relay(RelayFault::Refused)), "{later}");
+    }
+    assert_eq!(relay.asked(), [format!("socks 203.0.114.1:{port}")]);
+}
+
+/// A port that takes TLS as `name`, and passes what is in it on to a relay.
+async fn tls_before(relay: &server::Relay, authority: &Authority, name: &str) -> u16 {
+    let (certificate, key) = authority.issue(name, 2120);
+    let acceptor = TlsAcceptor::from(Arc::new(server_config(certificate, key)));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("because loopback has free ports");
+    let (port, behind) = (listener.local_addr().expect("because it listens").port(), relay.addr());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                let mut relay = TcpStream::connect(behind).await.expect("because it listens");
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut relay).await;
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_relay_over_tls_is_spoken_to_if_its_certificate_is_valid() {
+    let site = Site::start(|head, stream| send(stream, response("", head))).await;
+    let canary = Canary::beside(site.addr.port()).await;
+    let (relay, authority) = (server::Relay::locked().await, Authority::new("ours"));
+    let names = Resolver::fixed([("proxy.test", vec![IpAddr::from(Ipv4Addr::LOCALHOST)])]);
+    let roots = format!("[{:?}]", authority.file.path());
+    let client = client_of(names, &[("extra_roots", &roots)]);
+    let port = tls_before(&relay, &authority, "proxy.test").await;
+    let target = format!("{ELSEWHERE}:{}", site.addr.port());
+
+    let at = |host: &str| through(&format!("https://{host}:{port}"), Some(("user", "word")));
+    let seen = ask(&client, at("proxy.test"), &format!("http://{target}/plain")).await;
+    assert!(seen.as_ref().is_ok_and(|seen| seen.starts_with("GET /plain HTTP/1.1")), "{seen:?}");
+    let guard = client.guard().clone();
+    let proxy = FilterProxy::start_behind(at("proxy.test"), guard, &limits()).await;
+    let proxy = proxy.expect("because loopback has free ports");
+    let tunnel =
+        format!("CONNECT {target} HTTP/1.1\r\nhost: x\r\n\r\nGET /tunnel HTTP/1.1\r\nhost: x\r\n\r\n");
+    assert!(exchange(&proxy, &tunnel).await.contains("GET /tunnel HTTP/1.1"));
+    assert_eq!(relay.asked(), [format!("get http://{target}/plain"), format!("connect {target}")]);
+
+    let stranger = ask(&client, at("127.0.0.1"), &format!("http://{target}/")).await;
+    assert_eq!(stranger, Err(FetchError::Relay(RelayFault::Tls)), "its certificate has another name");
+    let nobodys = tls_before(&relay, &Authority::new("another"), "proxy.test").await;
+    let nobodys = through(&format!("https://proxy.test:{nobodys}"), Some(("user", "word")));
+    let unknown = ask(&client, nobodys, &format!("http://{target}/")).await;
+    assert_eq!(unknown, Err(FetchError::Relay(RelayFault::Tls)), "nobody vouches for it");
+    assert_eq!((relay.asked().len(), canary.connections().await), (2, 0));
 }
 
 #[tokio::test]
@@ -127,6 +213,8 @@ async fn what_is_wrong_with_a_relay_is_said() {
         (locked.server("http"), Some(("user", "other")), "a.test", RelayFault::Credentials),
         (locked.server("socks5"), None, "a.test", RelayFault::Credentials),
         (locked.server("socks5"), Some(("user", "other")), "a.test", RelayFault::Credentials),
+        (locked.server("socks4a"), None, "a.test", RelayFault::Credentials),
+        (open.server("socks4a"), None, "down.test", RelayFault::NoTarget),
         (open.server("http"), None, "refused.test", RelayFault::Refused),
         (open.server("socks5"), None, "refused.test", RelayFault::Refused),
         (open.server("http"), None, "down.test", RelayFault::NoTarget),
@@ -182,7 +270,7 @@ async fn the_filter_proxy_has_no_connection_but_to_its_relay() {
     let canary = Canary::beside(site.addr.port()).await;
     let port = site.addr.port();
     let guard = Guard::new(loopback(), Resolver::fixed::<String, Vec<_>>([]));
-    for scheme in ["http", "socks5"] {
+    for scheme in ["http", "socks4", "socks5"] {
         let relay = server::Relay::locked().await;
         let start = |credentials| {
             let to = through(&relay.server(scheme), credentials);

@@ -177,10 +177,14 @@ fn read_proxy(
             violations.add(format!("config.fetch.proxy.{field}"), "INVALID_PROXY", description);
         }
     }
-    let plain = read.as_ref().is_ok_and(|server| server.kind() == ProxyKind::Http);
-    if plain && username.contains(':') {
+    let kind = read.as_ref().ok().map(ProxyServer::kind);
+    if kind.is_some_and(ProxyKind::http) && username.contains(':') {
         let description = "must not have a colon, which ends it on the way to an HTTP proxy";
         violations.add("config.fetch.proxy.username", "INVALID_PROXY", description);
+    }
+    if !password.is_empty() && kind.is_some_and(|kind| !kind.takes_password()) {
+        let description = "must be empty: a SOCKS4 proxy knows users, but no passwords";
+        violations.add("config.fetch.proxy.password", "INVALID_PROXY", description);
     }
     if username.is_empty() && !password.is_empty() {
         violations.add("config.fetch.proxy.username", "REQUIRED", "is required with a password");

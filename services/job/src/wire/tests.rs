@@ -330,7 +330,9 @@ fn a_proxy_that_cannot_be_is_refused_by_its_field() {
     for (server, username, password, field, reason) in [
         ("", "", "", "server", "REQUIRED"),
         ("p.example:3128", "", "", "server", "UNSUPPORTED_SCHEME"),
-        ("https://p.example:3128", "", "", "server", "UNSUPPORTED_SCHEME"),
+        ("socks6://p.example:3128", "", "", "server", "UNSUPPORTED_SCHEME"),
+        ("https://p.example:3128", "a:b", "", "username", "INVALID_PROXY"),
+        ("socks4://p.example:1080", "a", "b", "password", "INVALID_PROXY"),
         ("http://u:p@p.example:3128", "", "", "server", "URL_CREDENTIALS"),
         ("http://p.example", "", "", "server", "PORT_NOT_ALLOWED"),
         ("http://p.example:22", "", "", "server", "PORT_NOT_ALLOWED"),

@@ -131,7 +131,7 @@ async fn crawl4ais_proxy_config_is_the_proxy_of_the_job() {
     assert!(!relay.asked().is_empty());
     assert_eq!(canary.connections().await, 0);
 
-    let bad = json!({"urls": [elsewhere(&site, "/p/1")], "browser_config": {"proxy": "https://p.example:1"}});
+    let bad = json!({"urls": [elsewhere(&site, "/p/1")], "browser_config": {"proxy": "ftp://p.example:1"}});
     let refused = mesh.rest.post("/crawl/job", &bad).await;
     assert_eq!((refused.status, refused.reason()), (400, "UNSUPPORTED_SCHEME"), "{}", refused.text);
     assert!(refused.text.contains("browser_config.proxy_config.server"), "{}", refused.text);
