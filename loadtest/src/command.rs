@@ -42,6 +42,9 @@ pub(crate) struct BenchArgs {
     /// A folder of HTML pages, gzipped or not, for `extract`, beside the documentation.
     #[arg(long, value_name = "DIR", default_value = "../shared/corpus/articles/html")]
     pub(crate) corpus: std::path::PathBuf,
+    /// Where `tools/install crawl4ai` has put Crawl4AI, for `http` and `browser`.
+    #[arg(long, value_name = "DIR", default_value = ".tools/crawl4ai")]
+    pub(crate) crawl4ai: std::path::PathBuf,
     /// Pages of the job in `ledger`.
     #[arg(long, default_value_t = 100_000)]
     pub(crate) ledger_pages: usize,

@@ -7,6 +7,7 @@
 mod bench;
 mod client;
 mod command;
+mod crawl4ai;
 mod documents;
 mod load;
 mod machine;

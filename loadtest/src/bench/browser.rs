@@ -1,15 +1,18 @@
-//! Pages a second of the browser lane through the whole mesh, against a bare chromiumoxide loop that uses its tabs again.
+//! Pages a second of the browser lane through the whole mesh, against a bare chromiumoxide loop that uses its tabs again, and against
+//! Crawl4AI.
 //!
 //! Twice: pages without scripts, which both sides take as soon as they have loaded, and the same pages with their scripts,
-//! where the crawler waits until the page has been quiet for its default of 500 ms, and so does the reference.
+//! where the crawler waits until the page has been quiet for its default of 500 ms, and so do the references.
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use api::job::v1::{CrawlConfig, CreateCrawlJobRequest, crawl_config::Render};
 
 use crate::{
     client::Jobs,
     command::BenchArgs,
+    crawl4ai::{Crawl4Ai, Strategy},
     documents::Documents,
     reference::Rendering,
     report::{Bar, Report},
@@ -40,34 +43,75 @@ pub(crate) async fn run(args: &BenchArgs, report: &mut Report) -> anyhow::Result
     let scripted: Vec<_> = documents.paths.iter().map(|path| site.url(path)).collect();
     report.note(&format!("browser: {} pages, {} rounds, medians, 2 tabs", bare.len(), args.rounds))?;
     let what = "browser lane, documentation pages without scripts";
-    compare(what, &jobs, &reference, &bare, Duration::ZERO, args.rounds, report).await?;
+    let sides = Sides { jobs: &jobs, reference: &reference, args };
+    sides.compare(what, &bare, Duration::ZERO, "load", report).await?;
     let what = "browser lane, documentation pages with scripts";
-    compare(what, &jobs, &reference, &scripted, QUIET, args.rounds, report).await?;
+    sides.compare(what, &scripted, QUIET, "networkidle", report).await?;
     up.stop().await?;
     reference.stop().await
 }
 
-async fn compare(
-    what: &str,
-    jobs: &Jobs,
-    reference: &Rendering,
-    urls: &[String],
-    quiet: Duration,
-    rounds: usize,
-    report: &mut Report,
-) -> anyhow::Result<()> {
-    let warm = &urls[..urls.len().min(WARM_UP)];
-    jobs.crawl(request(warm)).await?;
-    reference.rate(warm, quiet).await?;
-    let (mut mesh, mut bare) = (Sample::default(), Sample::default());
-    for round in 1..=rounds {
-        let rate = jobs.crawl(request(urls)).await?.rate(urls.len())?;
-        let against = reference.rate(urls, quiet).await?;
-        report.note(&format!("{what}, round {round}: mesh {rate:.2}, bare loop {against:.2} pages/s"))?;
-        mesh.add(rate);
-        bare.add(against);
+/// Those that are compared.
+struct Sides<'a> {
+    jobs: &'a Jobs,
+    reference: &'a Rendering,
+    args: &'a BenchArgs,
+}
+
+impl Sides<'_> {
+    /// Compares them over these pages. `wait_until` is what Playwright calls what the crawler waits for.
+    async fn compare(
+        &self,
+        what: &str,
+        urls: &[String],
+        quiet: Duration,
+        wait_until: &'static str,
+        report: &mut Report,
+    ) -> anyhow::Result<()> {
+        let warm = &urls[..urls.len().min(WARM_UP)];
+        self.jobs.crawl(request(warm)).await?;
+        self.reference.rate(warm, quiet).await?;
+        let mut crawl4ai = self.crawl4ai(what, warm, wait_until, report).await?;
+        let (mut mesh, mut bare, mut theirs) = (Sample::default(), Sample::default(), Sample::default());
+        for round in 1..=self.args.rounds {
+            let rate = self.jobs.crawl(request(urls)).await?.rate(urls.len())?;
+            let against = self.reference.rate(urls, quiet).await?;
+            report.note(&format!("{what}, round {round}: mesh {rate:.2}, bare loop {against:.2} pages/s"))?;
+            mesh.add(rate);
+            bare.add(against);
+            if let Some(it) = &mut crawl4ai {
+                let rate = it.rate(urls).await?;
+                report.note(&format!("{what}, round {round}: Crawl4AI {rate:.2} pages/s"))?;
+                theirs.add(rate);
+            }
+        }
+        report.compared(what, mesh.median(), bare.median(), "pages/s", Some(Bar::AtLeast(0.8)))?;
+        if crawl4ai.is_some() {
+            let what = format!("{what}, against Crawl4AI");
+            report.compared(&what, mesh.median(), theirs.median(), "pages/s", Some(Bar::AtLeast(2.0)))?;
+        }
+        Ok(())
     }
-    report.compared(what, mesh.median(), bare.median(), "pages/s", Some(Bar::AtLeast(0.8)))
+
+    async fn crawl4ai(
+        &self,
+        what: &str,
+        warm: &[String],
+        wait_until: &'static str,
+        report: &mut Report,
+    ) -> anyhow::Result<Option<Crawl4Ai>> {
+        let chromium = crawler::find_chromium().context("find Chromium")?;
+        let strategy = Strategy::Browser { chromium, wait_until };
+        let started = Crawl4Ai::start(&self.args.crawl4ai, &strategy, warm).await?;
+        match &started {
+            Some(it) => report.note(&format!("{what}: {}", it.describe()))?,
+            None => report.skipped(
+                &format!("{what}, against Crawl4AI"),
+                "it is not installed (tools/install crawl4ai)",
+            )?,
+        }
+        Ok(started)
+    }
 }
 
 fn request(urls: &[String]) -> CreateCrawlJobRequest {

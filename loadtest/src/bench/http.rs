@@ -1,9 +1,10 @@
-//! Pages a second of the HTTP lane through the whole mesh, against a bare loop over the same pages.
+//! Pages a second of the HTTP lane through the whole mesh, against a bare loop over the same pages, and against Crawl4AI.
 
 use api::job::v1::{CrawlConfig, CreateCrawlJobRequest, crawl_config::Render};
 
 use crate::{
     command::BenchArgs,
+    crawl4ai::{Crawl4Ai, Strategy},
     documents::Documents,
     reference,
     report::{Bar, Report},
@@ -13,6 +14,7 @@ use crate::{
 };
 
 const WHAT: &str = "HTTP lane, documentation pages of 50-100 KB";
+const AGAINST: &str = "HTTP lane, the same pages, against Crawl4AI";
 /// Pages of the first crawl, which is not counted: it warms both sides and the site.
 const WARM_UP: usize = 32;
 
@@ -31,7 +33,12 @@ pub(crate) async fn run(args: &BenchArgs, report: &mut Report) -> anyhow::Result
     let warm: Vec<_> = urls.iter().take(WARM_UP).cloned().collect();
     jobs.crawl(request(&warm)).await?;
     reference.rate(&urls).await?;
-    let (mut mesh, mut bare) = (Sample::default(), Sample::default());
+    let mut crawl4ai = Crawl4Ai::start(&args.crawl4ai, &Strategy::Http, &warm).await?;
+    match &crawl4ai {
+        Some(it) => report.note(&format!("http: {}", it.describe()))?,
+        None => report.skipped(AGAINST, "it is not installed (tools/install crawl4ai)")?,
+    }
+    let (mut mesh, mut bare, mut theirs) = (Sample::default(), Sample::default(), Sample::default());
     for round in 1..=args.rounds {
         let rate = jobs.crawl(request(&urls)).await?.rate(urls.len())?;
         let against = reference.rate(&urls).await?;
@@ -39,9 +46,18 @@ pub(crate) async fn run(args: &BenchArgs, report: &mut Report) -> anyhow::Result
             .note(&format!("http, round {round}: mesh {rate:.0} pages/s, bare loop {against:.0} pages/s"))?;
         mesh.add(rate);
         bare.add(against);
+        if let Some(it) = &mut crawl4ai {
+            let rate = it.rate(&urls).await?;
+            report.note(&format!("http, round {round}: Crawl4AI {rate:.1} pages/s"))?;
+            theirs.add(rate);
+        }
     }
     up.stop().await?;
-    report.compared(WHAT, mesh.median(), bare.median(), "pages/s", Some(Bar::AtLeast(0.6)))
+    report.compared(WHAT, mesh.median(), bare.median(), "pages/s", Some(Bar::AtLeast(0.6)))?;
+    if crawl4ai.is_some() {
+        report.compared(AGAINST, mesh.median(), theirs.median(), "pages/s", Some(Bar::AtLeast(15.0)))?;
+    }
+    Ok(())
 }
 
 fn request(urls: &[String]) -> CreateCrawlJobRequest {
