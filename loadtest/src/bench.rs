@@ -7,6 +7,7 @@ pub(crate) mod fair;
 pub(crate) mod http;
 pub(crate) mod idle;
 pub(crate) mod ledger;
+pub(crate) mod memory;
 pub(crate) mod rest;
 pub(crate) mod submit;
 pub(crate) mod webhook;

@@ -92,6 +92,8 @@ enum Part {
     Webhook,
     /// Memory and processor at rest, time of the start.
     Rest,
+    /// Memory of a page in flight.
+    Memory,
 }
 
 /// Runs the command line.
@@ -142,6 +144,7 @@ impl Part {
             Self::Burst => bench::burst::run(report).await,
             Self::Webhook => bench::webhook::run(args, report).await,
             Self::Rest => bench::rest::run(report).await,
+            Self::Memory => bench::memory::run(args, report).await,
         }
     }
 }

@@ -96,6 +96,11 @@ impl Members {
         self.processes.iter().map(|(service, process)| Ok((*service, process.resident()?))).collect()
     }
 
+    /// Memory of a service and of every process below it, each shared page counted in parts, in MB.
+    pub(crate) fn family(&self, service: Service) -> anyhow::Result<f64> {
+        self.processes.get(&service).context("a service that was ended")?.family()
+    }
+
     /// Processor time of the six so far, in seconds.
     pub(crate) fn processor(&self) -> anyhow::Result<f64> {
         self.processes.values().map(Process::processor).sum()

@@ -1,6 +1,7 @@
 //! A child process: started from the binaries beside ours, measured through /proc, ended in order.
 
 use std::{
+    collections::HashMap,
     fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -48,6 +49,23 @@ impl Process {
         Ok(kib * 1024.0 / 1e6)
     }
 
+    /// Memory of it and of every process below it in MB (10⁶ bytes). What several of them share counts once (PSS).
+    pub(crate) fn family(&self) -> anyhow::Result<f64> {
+        let root = self.pid.context("the process has ended")?;
+        let parents: HashMap<u32, u32> = fs::read_dir("/proc")?
+            .flatten()
+            .filter_map(|entry| {
+                let pid = entry.file_name().to_str()?.parse().ok()?;
+                let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+                Some((pid, stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()?))
+            })
+            .collect();
+        let below = |pid: &u32| {
+            std::iter::successors(Some(*pid), |pid| parents.get(pid).copied()).any(|pid| pid == root)
+        };
+        Ok(parents.keys().filter(|pid| below(pid)).filter_map(|pid| proportional(*pid)).sum())
+    }
+
     /// Open file descriptors.
     pub(crate) fn descriptors(&self) -> anyhow::Result<usize> {
         let pid = self.pid.context("the process has ended")?;
@@ -90,6 +108,14 @@ pub(crate) fn binary(name: &str) -> anyhow::Result<PathBuf> {
     let path = own.parent().unwrap_or(Path::new(".")).join(name);
     anyhow::ensure!(path.is_file(), "there is no {name} beside this program: build it with the same profile");
     Ok(path)
+}
+
+/// Memory of a process in MB, if it is still there.
+fn proportional(pid: u32) -> Option<f64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = text.lines().find(|line| line.starts_with("Pss:"))?;
+    let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib * 1024.0 / 1e6)
 }
 
 /// User and system time in /proc/[pid]/stat, fields 14 and 15; the name before may hold anything, but ends with `)`.
