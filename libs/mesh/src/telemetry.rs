@@ -34,9 +34,10 @@ use crate::config::{self, LogFormat};
 
 static REGISTRY: OnceLock<Registry> = OnceLock::new();
 
-/// What libraries may say unless `log_filter` says otherwise.
+/// What libraries may say unless `log_filter` says otherwise. That a connection to the queue was refused, `queue::link` says itself: it is
+/// tried again, and no error that a human would have to look at.
 const QUIET: &str = "chromiumoxide::handler=error,chromiumoxide::conn=error,h2=warn,hyper=warn,hyper_util=warn,\
-    tonic=warn,tower=warn,rustls=warn,async_nats=warn,sqlx=warn,sea_orm=warn,sea_orm_migration=warn,\
+    tonic=warn,tower=warn,rustls=warn,async_nats=warn,async_nats::connector=off,sqlx=warn,sea_orm=warn,sea_orm_migration=warn,\
     opentelemetry=warn,opentelemetry_sdk=warn,opentelemetry_otlp=warn,hickory_resolver=warn,html5ever=error";
 
 const FLUSH: Duration = Duration::from_secs(3);

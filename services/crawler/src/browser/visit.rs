@@ -27,8 +27,8 @@ use super::steps::Steps;
 use super::tab::{Bounds, Leftover, Tab};
 use super::world::{self, Answer};
 use crate::fetch::{Artifact, Failure, Order};
-use crate::session::Changes;
 use crate::metrics;
+use crate::session::Changes;
 
 /// How long the events that belong to a failure may take to arrive.
 const CATCH_UP: Duration = Duration::from_millis(30);
