@@ -133,7 +133,6 @@ impl Config {
             (self.max_artifact < ByteSize::kib(64), "max_artifact", "must be at least 64KiB"),
             (self.max_frames > 1000, "max_frames", "must be at most 1000"),
             (self.max_frame_depth > 20, "max_frame_depth", "must be at most 20"),
-            (self.max_frame_bytes > self.max_dom, "max_frame_bytes", "must be at most browser.max_dom"),
             (
                 self.frames_timeout < self.frame_timeout,
                 "frames_timeout",

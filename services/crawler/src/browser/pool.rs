@@ -331,7 +331,7 @@ impl Pool {
             frames: frames::Limits {
                 count: config.max_frames,
                 depth: config.max_frame_depth,
-                bytes: bytes(config.max_frame_bytes),
+                bytes: bytes(config.max_frame_bytes.min(config.max_dom)),
                 answer: config.frame_timeout,
                 total: config.frames_timeout,
             },
