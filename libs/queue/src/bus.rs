@@ -141,6 +141,16 @@ impl Bus {
         }
     }
 
+    /// Waits until what was sent so far has left, acks above all; a service calls it before it ends. The client forgets what it
+    /// still holds when its last handle is dropped, and a message whose ack was lost comes back as if its worker had crashed.
+    pub async fn flush(&self) {
+        let link = &self.0.link;
+        if !matches!(tokio::time::timeout(link.config.publish_timeout, link.client.flush()).await, Ok(Ok(())))
+        {
+            tracing::debug!("what was sent last may be lost");
+        }
+    }
+
     /// Listens to one topic from now on.
     pub async fn listen(&self, topic: &str) -> Result<Listener, Error> {
         let link = &self.0.link;

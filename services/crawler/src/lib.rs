@@ -217,6 +217,7 @@ pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
         .note("ads", ads_note);
     let (served, (), ()) =
         tokio::join!(server.run(), http.run(stop.clone(), grace), browser.run(stop.clone(), grace));
+    bus.flush().await;
     if let Ok(pool) = &pool {
         pool.close().await;
     }

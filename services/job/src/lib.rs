@@ -311,6 +311,7 @@ pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
         ended
     };
     let (served, ended) = serve_beside(server.run(), background, config.server.grace).await;
+    bus.flush().await;
     store.close().await;
     ended.and(served)
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use domain::{Lane, Priority};
 
-use crate::support::{PATIENCE, at, nothing, on_each_server, on_each_server_with, take, texts, work};
+use crate::support::{PATIENCE, at, nothing, on_each_server, on_each_server_with, ready, take, texts, work};
 
 async fn fill(bus: &queue::Bus, each: usize) {
     for priority in [Priority::Low, Priority::Normal, Priority::High] {
@@ -257,6 +257,30 @@ async fn a_closed_puller_returns_what_was_on_its_way() {
             assert!(Instant::now() < deadline, "nobody took it");
         }
         assert_eq!(texts(&puller.close().await), ["a"]);
+    })
+    .await;
+}
+
+/// What the client still holds is lost with its last handle, if that goes before the connection's task has run.
+#[tokio::test]
+async fn a_flushed_ack_arrives_though_its_worker_ends() {
+    let ack_wait = Duration::from_secs(3);
+    let soon = |config: &mut queue::Config| {
+        (config.ack_wait, config.progress_interval) = (ack_wait, Duration::from_secs(1));
+    };
+    on_each_server_with(soon, async |nats| {
+        for round in 0..10 {
+            let worker = queue::Bus::connect(&nats.config, "worker").await.unwrap();
+            ready(&worker).await;
+            nats.bus.publish_work(work(&round.to_string())).await.unwrap();
+            let found = take(&mut worker.pull(Lane::Http), 1).await;
+            found[0].ack().await.unwrap();
+            worker.flush().await;
+        }
+        let (mut puller, end) = (nats.bus.pull(Lane::Http), Instant::now() + 2 * ack_wait);
+        while Instant::now() < end {
+            assert!(nothing(&mut puller).await, "it comes again");
+        }
     })
     .await;
 }
