@@ -22,6 +22,7 @@ use super::context::Owner;
 use super::frames;
 use super::instance::{Browser, Plan};
 use super::keeper::Watch;
+use super::lease::Lease;
 use super::progress::Limits;
 use super::shown::Shown;
 use super::tab::{Bounds, Leftover};
@@ -312,11 +313,25 @@ impl Pool {
         rules.map(Some).map_err(|why| Failure::Asked(format!("block.ads: {why}")))
     }
 
+    /// A tab for a page, and its browser. One that has just died may not be known as dead yet: nothing was asked of the site, so that
+    /// another one is tried, once.
+    async fn lease(&self, order: &Order) -> Result<(Arc<Browser>, Lease), &'static str> {
+        let browser = self.browser().await?;
+        self.0.used.cancel();
+        match browser.lease(Owner::of(order), order.relay.clone()).await {
+            Ok(lease) => Ok((browser, lease)),
+            Err(why) if browser.spent().is_none() => Err(why),
+            Err(_) => {
+                let browser = self.browser().await?;
+                let lease = browser.lease(Owner::of(order), order.relay.clone()).await?;
+                Ok((browser, lease))
+            }
+        }
+    }
+
     async fn render(&self, order: &Order) -> Result<Shown, Failure> {
         let ads = self.ads(order).await?;
-        let browser = self.browser().await.map_err(Failure::Ours)?;
-        self.0.used.cancel();
-        let mut lease = browser.lease(Owner::of(order), order.relay.clone()).await.map_err(Failure::Ours)?;
+        let (browser, mut lease) = self.lease(order).await.map_err(Failure::Ours)?;
         let (config, bytes) =
             (&self.0.plan.config, |size: ByteSize| usize::try_from(size.as_u64()).unwrap_or(usize::MAX));
         let jar = if order.both_lanes && order.session.is_none() {
