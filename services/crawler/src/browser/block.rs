@@ -61,14 +61,14 @@ pub(super) enum Ruling {
 
 /// Decides about the requests of a page.
 pub(super) struct Blocker {
-    block: Block,
+    kinds: Vec<ResourceType>,
     ads: Option<Arc<Rules>>,
 }
 
 impl Blocker {
     /// Blocks these kinds, and by these rules.
     pub(super) fn new(block: Block, ads: Option<Arc<Rules>>) -> Self {
-        Self { block, ads }
+        Self { kinds: kinds(block), ads }
     }
 
     /// What a request of the page at this URL gets.
@@ -76,7 +76,7 @@ impl Blocker {
         if paused.main {
             return Ruling::Made;
         }
-        if kinds(self.block).contains(&paused.kind) {
+        if self.kinds.contains(&paused.kind) {
             return Ruling::Unwanted;
         }
         let asked = Asked { method: &paused.method, url: &paused.url, page, kind: &paused.kind };
