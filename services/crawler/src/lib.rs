@@ -23,6 +23,7 @@ mod metrics;
 mod outcome;
 mod page;
 mod permission;
+mod persist;
 mod session;
 mod sessions;
 mod source;

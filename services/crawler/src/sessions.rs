@@ -10,15 +10,11 @@ use api::result::v1::session_service_client::SessionServiceClient;
 use domain::{SessionName, TenantId, Verdict};
 use egress::Crumb;
 use mesh::client::Channel;
-use tokio::time::{Instant, sleep, timeout_at};
 use tonic::{Code, Response, Status};
 
 use crate::classify::Judgement;
+use crate::persist::persist;
 use crate::session::{Changes, State};
-use crate::store::passes;
-
-/// First pause before asking again; it doubles.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// The session of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,28 +103,10 @@ impl Sessions {
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
-        let deadline = Instant::now() + self.timeout;
-        let mut pause = FIRST_PAUSE;
-        loop {
-            match timeout_at(deadline, call()).await {
-                Ok(Ok(answer)) => return Ok(answer.into_inner()),
-                Ok(Err(status)) if full(&status) => return Err(Error::Full(status.message().to_owned())),
-                Ok(Err(status)) if passes(&status) && Instant::now() + pause < deadline => {
-                    tracing::debug!(code = %status.code(), "no session, asked again");
-                    sleep(pause).await;
-                    pause *= 2;
-                }
-                Ok(Err(status)) => {
-                    let reason = mesh::error_reason(&status).unwrap_or_default();
-                    tracing::warn!(code = %status.code(), reason, "a session cannot be used");
-                    return Err(Error::Away);
-                }
-                Err(_) => {
-                    tracing::warn!("a session does not come in time");
-                    return Err(Error::Away);
-                }
-            }
-        }
+        persist("session", self.timeout, full, call).await.map_err(|refused| match refused {
+            Some(status) => Error::Full(status.message().to_owned()),
+            None => Error::Away,
+        })
     }
 }
 

@@ -11,15 +11,13 @@ use api::result::v1::result_service_client::ResultServiceClient;
 use api::result::v1::store_page_request::{Chunk, Header, Part};
 use bytes::{Bytes, BytesMut};
 use mesh::client::Channel;
-use tokio::time::{Instant, sleep, timeout_at};
 use tonic::Code;
 
 use crate::cache::Recalled;
+use crate::persist::persist;
 
 /// Bytes of an artifact in one message.
 const CHUNK: usize = 256 * 1024;
-/// First pause before storing again; it doubles.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Most HTML of a stored page that is used again.
 const MAX_RECALLED: usize = 64 << 20;
@@ -92,45 +90,24 @@ impl Results {
         if prost::Message::encoded_len(&parcel.header) >= self.max_message {
             return Err(Error::TooLarge);
         }
-        let deadline = Instant::now() + self.timeout;
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let mut client = self.client.clone();
-            let parts = tokio_stream::iter(parts(parcel));
-            match timeout_at(deadline, client.store_page(parts)).await {
-                Ok(Ok(answer)) => return Ok(answer.get_ref().stored),
-                Ok(Err(status)) if status.code() == Code::ResourceExhausted && !overloaded(&status) => {
-                    return Err(Error::TooLarge);
-                }
-                Ok(Err(status)) if passes(&status) && Instant::now() + pause < deadline => {
-                    tracing::debug!(code = %status.code(), "not stored, tried again");
-                    sleep(pause).await;
-                    pause *= 2;
-                }
-                Ok(Err(status)) => {
-                    let reason = mesh::error_reason(&status).unwrap_or_default();
-                    tracing::warn!(code = %status.code(), reason, "a page was not stored");
-                    return Err(Error::Away);
-                }
-                Err(_) => {
-                    tracing::warn!("a page was not stored in time");
-                    return Err(Error::Away);
-                }
-            }
-        }
+        let call = || {
+            let (mut client, parts) = (self.client.clone(), tokio_stream::iter(parts(parcel)));
+            async move { client.store_page(parts).await }
+        };
+        let answer = persist("store page", self.timeout, too_large, call).await;
+        answer.map(|answer| answer.stored).map_err(|refused| match refused {
+            Some(_) => Error::TooLarge,
+            None => Error::Away,
+        })
     }
+}
+
+fn too_large(status: &tonic::Status) -> bool {
+    status.code() == Code::ResourceExhausted && !overloaded(status)
 }
 
 fn overloaded(status: &tonic::Status) -> bool {
     mesh::error_reason(status).is_some_and(|reason| reason == "OVERLOADED")
-}
-
-/// A refusal will be repeated; anything else may pass.
-pub(crate) fn passes(status: &tonic::Status) -> bool {
-    !matches!(
-        status.code(),
-        Code::InvalidArgument | Code::PermissionDenied | Code::Unauthenticated | Code::Unimplemented
-    )
 }
 
 fn parts(parcel: &Parcel) -> Vec<pb::StorePageRequest> {
