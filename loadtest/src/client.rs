@@ -4,8 +4,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
 use api::job::v1::{
-    CreateCrawlJobRequest, GetJobRequest, Job, WatchJobRequest, job::State,
-    job_service_client::JobServiceClient,
+    CrawlConfig, CreateCrawlJobRequest, GetJobRequest, Job, WatchJobRequest, crawl_config::Render,
+    job::State, job_service_client::JobServiceClient,
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, header};
@@ -27,6 +27,12 @@ use tonic::{
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(70);
 /// Longest crawl of one job.
 const CRAWL_TIMEOUT: Duration = Duration::from_secs(1800);
+
+/// A job of these pages in one lane, with everything else at its default.
+pub(crate) fn in_lane(render: Render, urls: &[String]) -> CreateCrawlJobRequest {
+    let config = CrawlConfig { render: render.into(), ..CrawlConfig::default() };
+    CreateCrawlJobRequest { urls: urls.to_vec(), config: Some(config), ..CreateCrawlJobRequest::default() }
+}
 
 /// An HTTP/1.1 connection that is kept alive. hyper without a pool: the client shares the machine with what it measures.
 pub(crate) struct Connection {

@@ -9,6 +9,9 @@ use std::{
 /// Sizes of the pages, in bytes.
 const SIZES: std::ops::RangeInclusive<u64> = 50_000..=100_000;
 
+/// Why there are none.
+pub(crate) const MISSING: &str = "the toolchain has no HTML documentation (rustup component add rust-docs)";
+
 /// A folder of documentation and the pages of it to crawl.
 #[derive(Debug, Clone)]
 pub(crate) struct Documents {

@@ -7,13 +7,13 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use api::job::v1::{CrawlConfig, CreateCrawlJobRequest, crawl_config::Render};
+use api::job::v1::crawl_config::Render;
 
 use crate::{
-    client::Jobs,
+    client::{Jobs, in_lane},
     command::BenchArgs,
     crawl4ai::{Crawl4Ai, Strategy},
-    documents::Documents,
+    documents::{self, Documents},
     reference::Rendering,
     report::{Bar, Report},
     sample::Sample,
@@ -30,8 +30,7 @@ const WARM_UP: usize = 6;
 pub(crate) async fn run(args: &BenchArgs, report: &mut Report) -> anyhow::Result<()> {
     let what = "browser lane";
     let Some(documents) = Documents::find(args.browser_pages) else {
-        return report
-            .skipped(what, "the toolchain has no HTML documentation (rustup component add rust-docs)");
+        return report.skipped(what, documents::MISSING);
     };
     let Some(reference) = Rendering::start().await? else {
         return report.skipped(what, "there is no Chromium (make run installs it)");
@@ -69,12 +68,12 @@ impl Sides<'_> {
         report: &mut Report,
     ) -> anyhow::Result<()> {
         let warm = &urls[..urls.len().min(WARM_UP)];
-        self.jobs.crawl(request(warm)).await?;
+        self.jobs.crawl(in_lane(Render::Browser, warm)).await?;
         self.reference.rate(warm, quiet).await?;
         let mut crawl4ai = self.crawl4ai(what, warm, wait_until, report).await?;
         let (mut mesh, mut bare, mut theirs) = (Sample::default(), Sample::default(), Sample::default());
         for round in 1..=self.args.rounds {
-            let rate = self.jobs.crawl(request(urls)).await?.rate(urls.len())?;
+            let rate = self.jobs.crawl(in_lane(Render::Browser, urls)).await?.rate(urls.len())?;
             let against = self.reference.rate(urls, quiet).await?;
             report.note(&format!("{what}, round {round}: mesh {rate:.2}, bare loop {against:.2} pages/s"))?;
             mesh.add(rate);
@@ -112,9 +111,4 @@ impl Sides<'_> {
         }
         Ok(started)
     }
-}
-
-fn request(urls: &[String]) -> CreateCrawlJobRequest {
-    let config = CrawlConfig { render: Render::Browser.into(), ..CrawlConfig::default() };
-    CreateCrawlJobRequest { urls: urls.to_vec(), config: Some(config), ..CreateCrawlJobRequest::default() }
 }

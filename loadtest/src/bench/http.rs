@@ -1,11 +1,12 @@
 //! Pages a second of the HTTP lane through the whole mesh, against a bare loop over the same pages, and against Crawl4AI.
 
-use api::job::v1::{CrawlConfig, CreateCrawlJobRequest, crawl_config::Render};
+use api::job::v1::crawl_config::Render;
 
 use crate::{
+    client::in_lane,
     command::BenchArgs,
     crawl4ai::{Crawl4Ai, Strategy},
-    documents::Documents,
+    documents::{self, Documents},
     reference,
     report::{Bar, Report},
     sample::Sample,
@@ -21,8 +22,7 @@ const WARM_UP: usize = 32;
 /// Runs it.
 pub(crate) async fn run(args: &BenchArgs, report: &mut Report) -> anyhow::Result<()> {
     let Some(documents) = Documents::find(args.pages) else {
-        return report
-            .skipped(WHAT, "the toolchain has no HTML documentation (rustup component add rust-docs)");
+        return report.skipped(WHAT, documents::MISSING);
     };
     let (site, _visits) = Site::start(Some(documents.root.clone())).await?;
     let urls: Vec<_> = documents.paths.iter().map(|path| site.url(path)).collect();
@@ -31,7 +31,7 @@ pub(crate) async fn run(args: &BenchArgs, report: &mut Report) -> anyhow::Result
     let jobs = up.jobs().await?;
     let reference = reference::Http::new()?;
     let warm: Vec<_> = urls.iter().take(WARM_UP).cloned().collect();
-    jobs.crawl(request(&warm)).await?;
+    jobs.crawl(in_lane(Render::Http, &warm)).await?;
     reference.rate(&urls).await?;
     let mut crawl4ai = Crawl4Ai::start(&args.crawl4ai, &Strategy::Http, &warm).await?;
     match &crawl4ai {
@@ -40,7 +40,7 @@ pub(crate) async fn run(args: &BenchArgs, report: &mut Report) -> anyhow::Result
     }
     let (mut mesh, mut bare, mut theirs) = (Sample::default(), Sample::default(), Sample::default());
     for round in 1..=args.rounds {
-        let rate = jobs.crawl(request(&urls)).await?.rate(urls.len())?;
+        let rate = jobs.crawl(in_lane(Render::Http, &urls)).await?.rate(urls.len())?;
         let against = reference.rate(&urls).await?;
         report
             .note(&format!("http, round {round}: mesh {rate:.0} pages/s, bare loop {against:.0} pages/s"))?;
@@ -58,9 +58,4 @@ pub(crate) async fn run(args: &BenchArgs, report: &mut Report) -> anyhow::Result
         report.compared(AGAINST, mesh.median(), theirs.median(), "pages/s", Some(Bar::AtLeast(15.0)))?;
     }
     Ok(())
-}
-
-fn request(urls: &[String]) -> CreateCrawlJobRequest {
-    let config = CrawlConfig { render: Render::Http.into(), ..CrawlConfig::default() };
-    CreateCrawlJobRequest { urls: urls.to_vec(), config: Some(config), ..CreateCrawlJobRequest::default() }
 }

@@ -3,12 +3,17 @@
 
 use std::time::Duration;
 
-use api::job::v1::{CrawlConfig, CreateCrawlJobRequest, crawl_config::Render};
+use api::job::v1::{CreateCrawlJobRequest, crawl_config::Render};
 use domain::Service;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::{
-    client::Jobs, command::BenchArgs, documents::Documents, members::Members, report::Report, site::Site,
+    client::{Jobs, in_lane},
+    command::BenchArgs,
+    documents::{self, Documents},
+    members::Members,
+    report::Report,
+    site::Site,
 };
 
 /// How often memory is read.
@@ -28,18 +33,17 @@ pub(crate) async fn run(args: &BenchArgs, report: &mut Report) -> anyhow::Result
         let what = format!("memory of a page in flight, {name}");
         let most = if render == Render::Http { args.pages } else { args.browser_pages };
         let Some(documents) = Documents::find(most) else {
-            report
-                .skipped(&what, "the toolchain has no HTML documentation (rustup component add rust-docs)")?;
+            report.skipped(&what, documents::MISSING)?;
             continue;
         };
         let (site, _visits) = Site::start(Some(documents.root.clone())).await?;
         let urls: Vec<_> = documents.paths.iter().map(|path| site.url(path)).collect();
         let members = Members::start(&[(setting, slots.to_string())]).await?;
         let jobs = members.jobs().await?;
-        jobs.crawl(request(render, &urls[..1])).await?.rate(1)?;
+        jobs.crawl(in_lane(render, &urls[..1])).await?.rate(1)?;
         sleep(SETTLE).await;
         let rest = members.family(Service::Crawler)?;
-        let peak = peak(&members, &jobs, request(render, &urls), urls.len()).await?;
+        let peak = peak(&members, &jobs, in_lane(render, &urls), urls.len()).await?;
         members.stop().await?;
         report
             .note(&format!("memory, {name}: at rest {rest:.1} MB, at most {peak:.1} MB, {slots} places"))?;
@@ -68,9 +72,4 @@ async fn peak(
             _ = clock.tick() => most = most.max(members.family(Service::Crawler)?),
         }
     }
-}
-
-fn request(render: Render, urls: &[String]) -> CreateCrawlJobRequest {
-    let config = CrawlConfig { render: render.into(), ..CrawlConfig::default() };
-    CreateCrawlJobRequest { urls: urls.to_vec(), config: Some(config), ..CreateCrawlJobRequest::default() }
 }
