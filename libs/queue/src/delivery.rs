@@ -7,6 +7,7 @@
 use std::{
     fmt,
     sync::{Arc, atomic::Ordering},
+    time::{Duration, SystemTime},
 };
 
 use async_nats::{Message, Subject};
@@ -27,6 +28,8 @@ pub struct Delivery {
     pub parent: Context,
     /// How many more waited in the same consumer when this one was sent.
     pub pending: u64,
+    /// When the server took it.
+    published: SystemTime,
     answer: Answer,
 }
 
@@ -73,7 +76,7 @@ impl Delivery {
     /// Reads a message that a consumer of `source` sent; `None` if it did not come from one.
     pub(crate) fn new(link: &Arc<Link>, source: Source, message: Message) -> Option<Self> {
         let reply = message.reply.clone()?;
-        let Counts { deliveries, sequence, pending } = counts(&reply)?;
+        let Counts { deliveries, sequence, published, pending } = counts(&reply)?;
         if source == Source::Work {
             // A store that ends before it has forgotten what it handed out.
             link.confirmed.fetch_max(sequence, Ordering::AcqRel);
@@ -84,8 +87,19 @@ impl Delivery {
             payload: message.payload,
             deliveries,
             pending,
+            published,
             answer,
         })
+    }
+
+    /// How many workers had this message before and did not live to answer.
+    ///
+    /// At most one for each `ack_wait` that has passed at `now` since it was published: a server before 2.10.15 also counts a
+    /// message that it could not send at all (nats-server #5338), as to a waiting request that another message has just ended.
+    #[must_use]
+    pub fn lapses(&self, now: SystemTime) -> u64 {
+        let age = now.duration_since(self.published).ok();
+        lapses(self.deliveries, age, self.answer.link.config.ack_wait)
     }
 
     /// A span for the work on this message, in the sender's trace.
@@ -150,7 +164,16 @@ struct Counts {
     deliveries: u64,
     /// The message's number in its stream.
     sequence: u64,
+    published: SystemTime,
     pending: u64,
+}
+
+/// See [`Delivery::lapses`]. Rounded, since clocks differ a little; without an age (they differ much) each delivery counts.
+fn lapses(deliveries: u64, age: Option<Duration>, ack_wait: Duration) -> u64 {
+    let before = deliveries.saturating_sub(1);
+    let Some(age) = age else { return before };
+    let possible = (age + ack_wait / 2).as_nanos() / ack_wait.as_nanos().max(1);
+    before.min(u64::try_from(possible).unwrap_or(u64::MAX))
 }
 
 /// Reads an ack subject, which has 9 tokens, or 11 and more with a domain (NATS ADR-15).
@@ -163,16 +186,20 @@ fn counts(reply: &str) -> Option<Counts> {
         _ => return None,
     };
     let number = |at: usize| tokens[first + at].parse().ok();
-    Some(Counts { deliveries: number(0)?, sequence: number(1)?, pending: number(4)? })
+    let published = SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(number(3)?))?;
+    Some(Counts { deliveries: number(0)?, sequence: number(1)?, published, pending: number(4)? })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Counts, counts};
+    use std::time::{Duration, SystemTime};
+
+    use super::{Counts, counts, lapses};
 
     #[test]
     fn ack_subjects_are_read() {
-        let read = |deliveries, sequence, pending| Some(Counts { deliveries, sequence, pending });
+        let published = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let read = |deliveries, sequence, pending| Some(Counts { deliveries, sequence, published, pending });
         for (reply, expected) in [
             ("$JS.ACK.S.C.3.10.4.1700000000000000000.7", read(3, 10, 7)),
             ("$JS.ACK.dom.hash.S.C.2.10.4.1700000000000000000.5", read(2, 10, 5)),
@@ -183,5 +210,19 @@ mod tests {
         ] {
             assert_eq!(counts(reply), expected, "{reply}");
         }
+    }
+
+    #[test]
+    fn a_lapse_takes_its_time() {
+        let after = |deliveries, millis| {
+            lapses(deliveries, Some(Duration::from_millis(millis)), Duration::from_secs(3))
+        };
+        assert_eq!([after(1, 0), after(1, 60_000)], [0, 0]);
+        // Sent to nobody, and again at once; then three workers died.
+        assert_eq!([after(2, 1), after(3, 3_001), after(4, 6_002), after(5, 9_003)], [0, 1, 2, 3]);
+        // The server's clock is a little ahead, or much.
+        assert_eq!([after(2, 2_900), after(3, 5_900)], [1, 2]);
+        assert_eq!(lapses(3, None, Duration::from_secs(3)), 2);
+        assert_eq!(after(u64::MAX, u64::MAX), (u64::MAX / 1000 + 1) / 3);
     }
 }

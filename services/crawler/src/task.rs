@@ -53,11 +53,11 @@ pub(crate) enum Garbage {
 }
 
 impl Task {
-    /// Reads a message. A delivery beyond the first means that the crawler before did not live to answer.
-    pub(crate) fn decode(payload: &[u8], deliveries: u64) -> Result<Self, Garbage> {
+    /// Reads a message; `lapses`: how many crawlers had it before and did not live to answer.
+    pub(crate) fn decode(payload: &[u8], deliveries: u64, lapses: u64) -> Result<Self, Garbage> {
         let task = pb::PageTask::decode(payload).map_err(|_| Garbage::Message)?;
         let (job, page) = id::parse_page_name(&task.page)?;
-        let again = i32::try_from(deliveries.saturating_sub(1)).unwrap_or(i32::MAX);
+        let lapses = i32::try_from(lapses).unwrap_or(i32::MAX);
         Ok(Self {
             job,
             page,
@@ -66,7 +66,7 @@ impl Task {
             url: PageUrl::parse(&task.url)?,
             spec_version: task.spec_version,
             attempts: task.attempts,
-            crashes: task.crashes.max(0).saturating_add(again),
+            crashes: task.crashes.max(0).saturating_add(lapses),
             lane_reason: task.lane_reason,
             deliveries,
             depth: u32::try_from(task.depth).unwrap_or(0),
@@ -108,10 +108,11 @@ mod tests {
     }
 
     #[test]
-    fn a_task_is_read_and_redeliveries_count_as_crashes() {
+    fn a_task_is_read_and_lapses_count_as_crashes() {
         let message = message();
-        for (deliveries, crashes) in [(1, 1), (2, 2), (3, 3), (u64::MAX, i32::MAX)] {
-            let task = Task::decode(&message.encode_to_vec(), deliveries).unwrap();
+        for (deliveries, lapses, crashes) in [(1, 0, 1), (2, 1, 2), (4, 2, 3), (u64::MAX, u64::MAX, i32::MAX)]
+        {
+            let task = Task::decode(&message.encode_to_vec(), deliveries, lapses).unwrap();
             assert_eq!((task.name(), task.crashes), (message.page.clone(), crashes), "{deliveries}");
             assert_eq!(task.outcome_id(), format!("{}:7:{deliveries}", task.page));
         }
@@ -122,9 +123,9 @@ mod tests {
         let broken = |change: fn(&mut pb::PageTask)| {
             let mut message = message();
             change(&mut message);
-            Task::decode(&message.encode_to_vec(), 1).unwrap_err().to_string()
+            Task::decode(&message.encode_to_vec(), 1, 0).unwrap_err().to_string()
         };
-        assert_eq!(Task::decode(b"\xff\xff\xff", 1), Err(Garbage::Message));
+        assert_eq!(Task::decode(b"\xff\xff\xff", 1, 0), Err(Garbage::Message));
         assert!(broken(|m| m.page = "pages/1".into()).starts_with("has a name"));
         assert!(broken(|m| m.tenant.clear()).starts_with("has a name"));
         assert!(broken(|m| m.url = "file:///etc/passwd".into()).starts_with("has a URL"));

@@ -159,7 +159,11 @@ impl Worker {
 
     /// Works on one delivery until it is settled.
     async fn handle(&self, delivery: Delivery) {
-        let task = match Task::decode(&delivery.payload, delivery.deliveries) {
+        let task = match Task::decode(
+            &delivery.payload,
+            delivery.deliveries,
+            delivery.lapses(mesh::clock::now().into()),
+        ) {
             Ok(task) => task,
             Err(garbage) => {
                 tracing::warn!(problem = %garbage, "a message in the work queue is no task");

@@ -7,7 +7,7 @@ use domain::Lane;
 use futures::StreamExt;
 use queue::Error;
 
-use crate::support::{eventually, nothing, on_each_server, on_each_server_with, take, texts, work};
+use crate::support::{eventually, lapses, nothing, on_each_server, on_each_server_with, take, texts, work};
 
 #[tokio::test]
 async fn a_message_goes_round_and_is_gone_after_its_ack() {
@@ -57,6 +57,7 @@ async fn an_unacked_message_comes_back_and_one_kept_alive_does_not() {
         for deliveries in 2..=3 {
             let again = take(&mut puller, 1).await;
             assert_eq!((texts(&again), again[0].deliveries), (vec!["forgotten".to_owned()], deliveries));
+            assert_eq!(lapses(&again[0]), deliveries - 1);
         }
         // Without the guard the other comes back too.
         drop(guard);
@@ -84,7 +85,7 @@ async fn a_message_given_back_comes_at_once_and_a_terminated_one_never() {
         found[0].nak().await.unwrap();
         let again = take(&mut puller, 1).await;
         assert!(start.elapsed() < Duration::from_millis(1900), "before ack_wait");
-        assert_eq!(again[0].deliveries, 2);
+        assert_eq!((again[0].deliveries, lapses(&again[0])), (2, 0));
         again[0].term().await.unwrap();
         while start.elapsed() < Duration::from_millis(4500) {
             assert!(nothing(&mut puller).await);

@@ -118,3 +118,9 @@ pub(crate) async fn eventually<T>(mut attempt: impl AsyncFnMut() -> Result<T, Er
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+/// [`Delivery::lapses`] by now.
+pub(crate) fn lapses(delivery: &Delivery) -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "the clock of this test")]
+    delivery.lapses(std::time::SystemTime::now())
+}
