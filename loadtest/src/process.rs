@@ -51,6 +51,16 @@ impl Process {
 
     /// Memory of it and of every process below it in MB (10⁶ bytes). What several of them share counts once (PSS).
     pub(crate) fn family(&self) -> anyhow::Result<f64> {
+        Ok(self.below()?.into_iter().filter_map(proportional).sum())
+    }
+
+    /// Processor time of it and of every process below it so far, in seconds.
+    pub(crate) fn family_processor(&self) -> anyhow::Result<f64> {
+        Ok(self.below()?.into_iter().filter_map(|pid| processor(pid).ok()).sum())
+    }
+
+    /// It and every process below it.
+    fn below(&self) -> anyhow::Result<Vec<u32>> {
         let root = self.pid.context("the process has ended")?;
         let parents: HashMap<u32, u32> = fs::read_dir("/proc")?
             .flatten()
@@ -63,7 +73,7 @@ impl Process {
         let below = |pid: &u32| {
             std::iter::successors(Some(*pid), |pid| parents.get(pid).copied()).any(|pid| pid == root)
         };
-        Ok(parents.keys().filter(|pid| below(pid)).filter_map(|pid| proportional(*pid)).sum())
+        Ok(parents.keys().copied().filter(below).collect())
     }
 
     /// Open file descriptors.

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::Command,
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{
@@ -17,6 +17,12 @@ use crate::{
 
 /// How long the ready line may take.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long it may be busy with its spare browser after that, and how often it is looked at.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_millis(250);
+/// Less of a core than this is at rest.
+const REST: f64 = 0.05;
 
 /// A running `crawlmesh up`.
 pub(crate) struct Up {
@@ -31,7 +37,8 @@ pub(crate) struct Up {
 }
 
 impl Up {
-    /// Starts a mesh with an empty data directory that may crawl loopback, with these environment variables.
+    /// Starts a mesh with an empty data directory that may crawl loopback, with these environment variables, and waits until it is
+    /// at rest: the start of its spare browser takes both cores for a moment.
     pub(crate) async fn start(settings: &[(&str, &str)]) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("make a folder for the mesh")?;
         let data = folder.path().join("data");
@@ -53,6 +60,7 @@ impl Up {
         let start = started.elapsed();
         let addr = address(&line).with_context(|| format!("no address in {line:?}"))?;
         let key = std::fs::read_to_string(&key_file).context("read the admin key")?.trim().to_owned();
+        timeout(SETTLE_TIMEOUT, at_rest(&process)).await.context("wait for the mesh to come to rest")??;
         Ok(Self { process, addr, key, start, folder })
     }
 
@@ -91,6 +99,19 @@ async fn ready_line(process: &mut Process) -> anyhow::Result<String> {
         }
     }
     anyhow::bail!("crawlmesh up ended before it was ready")
+}
+
+async fn at_rest(process: &Process) -> anyhow::Result<()> {
+    let mut before = process.family_processor()?;
+    loop {
+        sleep(LOOK).await;
+        let now = process.family_processor()?;
+        // One of its processes may have ended meanwhile, and its time with it.
+        if (0.0..REST * LOOK.as_secs_f64()).contains(&(now - before)) {
+            return Ok(());
+        }
+        before = now;
+    }
 }
 
 /// The address in `… ready at http://127.0.0.1:8700 (…)`.
