@@ -45,6 +45,9 @@ pub(crate) struct BenchArgs {
     /// Where `tools/install crawl4ai` has put Crawl4AI, for `http` and `browser`.
     #[arg(long, value_name = "DIR", default_value = ".tools/crawl4ai")]
     pub(crate) crawl4ai: std::path::PathBuf,
+    /// Where `tools/install fastcrw` has put fastCRW, for `http`.
+    #[arg(long, value_name = "DIR", default_value = ".tools/fastcrw")]
+    pub(crate) fastcrw: std::path::PathBuf,
     /// Pages of the job in `ledger`.
     #[arg(long, default_value_t = 100_000)]
     pub(crate) ledger_pages: usize,

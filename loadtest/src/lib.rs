@@ -9,6 +9,7 @@ mod client;
 mod command;
 mod crawl4ai;
 mod documents;
+mod fastcrw;
 mod load;
 mod machine;
 mod members;

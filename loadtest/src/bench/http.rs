@@ -1,4 +1,4 @@
-//! Pages a second of the HTTP lane through the whole mesh, against a bare loop over the same pages, and against Crawl4AI.
+//! Pages a second of the HTTP lane through the whole mesh, against a bare loop over the same pages, and against rivals that are installed.
 
 use api::job::v1::crawl_config::Render;
 
@@ -7,6 +7,7 @@ use crate::{
     command::BenchArgs,
     crawl4ai::{Crawl4Ai, Strategy},
     documents::{self, Documents},
+    fastcrw::FastCrw,
     reference,
     report::{Bar, Report},
     sample::Sample,
@@ -15,7 +16,6 @@ use crate::{
 };
 
 const WHAT: &str = "HTTP lane, documentation pages of 50-100 KB";
-const AGAINST: &str = "HTTP lane, the same pages, against Crawl4AI";
 /// Pages of the first crawl, which is not counted: it warms both sides and the site.
 const WARM_UP: usize = 32;
 
@@ -33,12 +33,8 @@ pub(crate) async fn run(args: &BenchArgs, report: &mut Report) -> anyhow::Result
     let warm: Vec<_> = urls.iter().take(WARM_UP).cloned().collect();
     jobs.crawl(in_lane(Render::Http, &warm)).await?;
     reference.rate(&urls).await?;
-    let mut crawl4ai = Crawl4Ai::start(&args.crawl4ai, &Strategy::Http, &warm).await?;
-    match &crawl4ai {
-        Some(it) => report.note(&format!("http: {}", it.describe()))?,
-        None => report.skipped(AGAINST, "it is not installed (tools/install crawl4ai)")?,
-    }
-    let (mut mesh, mut bare, mut theirs) = (Sample::default(), Sample::default(), Sample::default());
+    let mut rivals = rivals(args, &warm, report).await?;
+    let (mut mesh, mut bare) = (Sample::default(), Sample::default());
     for round in 1..=args.rounds {
         let rate = jobs.crawl(in_lane(Render::Http, &urls)).await?.rate(urls.len())?;
         let against = reference.rate(&urls).await?;
@@ -46,16 +42,73 @@ pub(crate) async fn run(args: &BenchArgs, report: &mut Report) -> anyhow::Result
             .note(&format!("http, round {round}: mesh {rate:.0} pages/s, bare loop {against:.0} pages/s"))?;
         mesh.add(rate);
         bare.add(against);
-        if let Some(it) = &mut crawl4ai {
-            let rate = it.rate(&urls).await?;
-            report.note(&format!("http, round {round}: Crawl4AI {rate:.1} pages/s"))?;
-            theirs.add(rate);
+        for rival in &mut rivals {
+            let rate = rival.rate(&urls).await?;
+            report.note(&format!("http, round {round}: {} {rate:.1} pages/s", rival.name))?;
+            rival.rates.add(rate);
         }
     }
     up.stop().await?;
     report.compared(WHAT, mesh.median(), bare.median(), "pages/s", Some(Bar::AtLeast(0.6)))?;
-    if crawl4ai.is_some() {
-        report.compared(AGAINST, mesh.median(), theirs.median(), "pages/s", Some(Bar::AtLeast(15.0)))?;
+    for rival in &rivals {
+        report.compared(
+            &against(rival.name),
+            mesh.median(),
+            rival.rates.median(),
+            "pages/s",
+            Some(Bar::AtLeast(rival.bar)),
+        )?;
     }
     Ok(())
+}
+
+/// Another product.
+struct Rival {
+    name: &'static str,
+    product: Product,
+    /// How many times as fast as it the mesh must be.
+    bar: f64,
+    rates: Sample,
+}
+
+enum Product {
+    Crawl4Ai(Crawl4Ai),
+    FastCrw(FastCrw),
+}
+
+impl Rival {
+    fn new(name: &'static str, bar: f64, product: Product) -> Self {
+        Self { name, product, bar, rates: Sample::default() }
+    }
+
+    async fn rate(&mut self, urls: &[String]) -> anyhow::Result<f64> {
+        match &mut self.product {
+            Product::Crawl4Ai(it) => it.rate(urls).await,
+            Product::FastCrw(it) => it.rate(urls).await,
+        }
+    }
+}
+
+/// Those that are installed.
+async fn rivals(args: &BenchArgs, warm: &[String], report: &mut Report) -> anyhow::Result<Vec<Rival>> {
+    let mut rivals = Vec::new();
+    match Crawl4Ai::start(&args.crawl4ai, &Strategy::Http, warm).await? {
+        Some(it) => {
+            report.note(&format!("http: {}", it.describe()))?;
+            rivals.push(Rival::new("Crawl4AI", 15.0, Product::Crawl4Ai(it)));
+        }
+        None => report.skipped(&against("Crawl4AI"), "it is not installed (tools/install crawl4ai)")?,
+    }
+    match FastCrw::start(&args.fastcrw, warm).await? {
+        Some(it) => {
+            report.note(&format!("http: {}", it.describe()))?;
+            rivals.push(Rival::new("fastCRW", 2.0, Product::FastCrw(it)));
+        }
+        None => report.skipped(&against("fastCRW"), "it is not installed (tools/install fastcrw)")?,
+    }
+    Ok(rivals)
+}
+
+fn against(name: &str) -> String {
+    format!("HTTP lane, the same pages, against {name}")
 }

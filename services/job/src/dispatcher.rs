@@ -134,41 +134,48 @@ impl Dispatcher {
         if !self.repeat().await? {
             return Ok(Some(PAUSE));
         }
-        let looks = pace::again(&mut self.looked, LOOK);
-        if looks {
-            self.look().await?;
-        }
-        let mut waiting = false;
-        for &lane in Lane::ALL {
-            loop {
-                match self.turn(lane).await? {
-                    Turn::Empty => break,
-                    Turn::Full => {
-                        waiting = true;
-                        break;
-                    }
-                    Turn::Last => break,
-                    Turn::Some => {}
-                    Turn::Failed => return Ok(Some(PAUSE)),
-                }
-            }
-        }
+        // First, so that a page that has just come does not wait for what is looked at now and then.
+        let Some(waiting) = self.hand_out().await? else { return Ok(Some(PAUSE)) };
         self.hub.set_hungry(waiting);
-        if !looks {
+        if !pace::again(&mut self.looked, LOOK) {
             return Ok(Some(LOOK));
+        }
+        if self.look().await? {
+            return Ok(Some(Duration::ZERO));
         }
         self.next_time(waiting).await
     }
 
-    /// Lets go what had to wait, and ends what has had its time.
-    async fn look(&mut self) -> Result<(), Error> {
-        self.store.promote(mesh::clock::now()).await?;
-        self.end_in_time().await?;
-        while self.store.align().await? {}
-        if pace::again(&mut self.tidied, TIDY) {
-            self.store.tidy_hosts(mesh::clock::now()).await?;
+    /// Fills every lane. Returns whether pages wait for room; None: the queue did not take some.
+    async fn hand_out(&mut self) -> Result<Option<bool>, Error> {
+        let mut waiting = false;
+        for &lane in Lane::ALL {
+            loop {
+                match self.turn(lane).await? {
+                    Turn::Empty | Turn::Last => break,
+                    Turn::Full => {
+                        waiting = true;
+                        break;
+                    }
+                    Turn::Some => {}
+                    Turn::Failed => return Ok(None),
+                }
+            }
         }
-        Ok(())
+        Ok(Some(waiting))
+    }
+
+    /// Lets go what had to wait, and ends what has had its time. Returns whether pages may have come of it.
+    async fn look(&mut self) -> Result<bool, Error> {
+        let mut more = self.store.promote(mesh::clock::now()).await?;
+        self.end_in_time().await?;
+        while self.store.align().await? {
+            more = true;
+        }
+        if pace::again(&mut self.tidied, TIDY) {
+            more |= self.store.tidy_hosts(mesh::clock::now()).await?;
+        }
+        Ok(more)
     }
 
     /// When there is something to do though nobody says so.
@@ -293,17 +300,18 @@ impl Dispatcher {
     /// Tenants with pages in the frontier, from the one after the tenant served last.
     async fn tenants(&self, lane: Lane) -> Result<Vec<TenantId>, Error> {
         let limit = self.config.tenants_per_round;
-        let served = self.served[lane as usize];
-        let wanted = |have: usize| u64::try_from(limit - have).unwrap_or(u64::MAX);
-        let mut tenants = self.store.waiting_tenants(lane, served, wanted(0)).await?;
-        if tenants.len() < limit
-            && let Some(served) = served
-        {
-            let first = self.store.waiting_tenants(lane, None, wanted(tenants.len())).await?;
-            let seen = tenants.len();
-            tenants.extend(first.into_iter().take_while(|tenant| *tenant <= served));
-            debug_assert!(tenants[seen..].iter().all(|tenant| !tenants[..seen].contains(tenant)));
+        let wanted = u64::try_from(limit).unwrap_or(u64::MAX);
+        let mut first = self.store.waiting_tenants(lane, None, wanted).await?;
+        let Some(served) = self.served[lane as usize] else { return Ok(first) };
+        if first.len() < limit {
+            // These are all.
+            let next = first.partition_point(|tenant| *tenant <= served);
+            first.rotate_left(next);
+            return Ok(first);
         }
+        let mut tenants = self.store.waiting_tenants(lane, Some(served), wanted).await?;
+        let room = limit.saturating_sub(tenants.len());
+        tenants.extend(first.into_iter().take_while(|tenant| *tenant <= served).take(room));
         Ok(tenants)
     }
 

@@ -4,8 +4,6 @@
 use crate::tag::Tag;
 use crate::tree::{Index, Tree};
 
-/// Characters that end sentences or part them, in the scripts of the Web.
-const STOPS: &[char] = &['.', ',', ';', '!', '?', '。', '、', '，', '！', '？', '।', '؟', '،'];
 /// A block shorter than this has no mass: a label, a date, a button.
 const LABEL: usize = 25;
 /// A block shorter than this may be the teaser of another page.
@@ -21,6 +19,34 @@ const ALIKE: f32 = 0.4;
 /// Characters of a lede, and how many levels above the body it may stand.
 const LEDE: usize = 60;
 const LEDE_DISTANCE: usize = 3;
+
+/// What is counted of one text.
+#[derive(Debug, Default, PartialEq)]
+struct Counts {
+    /// Characters of its words, and one for the space after each.
+    length: usize,
+    /// What white space parts.
+    words: usize,
+    stops: usize,
+}
+
+fn counts(text: &str) -> Counts {
+    let (mut counts, mut inside) = (Counts::default(), false);
+    for c in text.chars() {
+        let space = c.is_whitespace();
+        counts.length += usize::from(!space);
+        counts.words += usize::from(!space && !inside);
+        counts.stops += usize::from(stop(c));
+        inside = !space;
+    }
+    counts.length += counts.words;
+    counts
+}
+
+/// Whether a character ends sentences or parts them, in the scripts of the Web.
+const fn stop(c: char) -> bool {
+    matches!(c, '.' | ',' | ';' | '!' | '?' | '。' | '、' | '，' | '！' | '？' | '।' | '؟' | '،')
+}
 
 /// Weights of all nodes of a page; frame weighs nothing.
 pub(super) struct Mass {
@@ -61,7 +87,7 @@ impl Mass {
                 link_end = link_end.max(tree.end(at));
             }
             let text = tree.text(at);
-            let length = text.split_whitespace().map(|word| word.chars().count() + 1).sum::<usize>();
+            let Counts { length, words, stops } = counts(text);
             if length > 0 {
                 let linked = if at < link_end { length } else { 0 };
                 (self.text[at], self.linked[at]) = (length, linked);
@@ -69,8 +95,8 @@ impl Mass {
                 let block = &mut blocks[near];
                 block.text += length;
                 block.linked += linked;
-                block.words += text.split_whitespace().count();
-                block.stops += text.chars().filter(|c| STOPS.contains(c)).count();
+                block.words += words;
+                block.stops += stops;
                 block.address |= text.contains("://");
             }
             at += 1;
@@ -216,4 +242,17 @@ fn calls_itself_body(tree: &Tree<'_>, at: Index) -> bool {
 
 fn calls_itself_article(tree: &Tree<'_>, at: Index) -> bool {
     tree.tag(at) == Tag::Article
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Counts, counts};
+
+    #[test]
+    fn words_characters_and_stops_are_counted() {
+        assert_eq!(counts(""), Counts::default());
+        assert_eq!(counts(" \u{a0}\n"), Counts::default());
+        assert_eq!(counts(" Yes,  no.\n"), Counts { length: 9, words: 2, stops: 2 });
+        assert_eq!(counts("日本語。"), Counts { length: 5, words: 1, stops: 1 });
+    }
 }

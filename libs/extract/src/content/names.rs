@@ -1,5 +1,10 @@
 //! Names that give frame away: the words in classes and ids, split at punctuation and humps.
 
+use std::{
+    collections::{HashMap, HashSet},
+    sync::LazyLock,
+};
+
 /// Words in a class or id, in lower case, that name frame on their own.
 const FRAME: &[&str] = &[
     "ad",
@@ -184,18 +189,34 @@ const VAGUE: &[&str] = &[
     "print",
 ];
 
+/// [`FRAME`] and [`VAGUE`] to look a word up in: each class of a page is asked about.
+static SAID: LazyLock<[HashSet<&str>; 2]> =
+    LazyLock::new(|| [FRAME, VAGUE].map(|words| words.iter().copied().collect()));
+/// The first words of [`FRAME_PAIRS`] by the second.
+static PAIRED: LazyLock<HashMap<&str, Vec<&str>>> = LazyLock::new(|| {
+    FRAME_PAIRS.iter().fold(HashMap::new(), |mut pairs, (first, second)| {
+        pairs.entry(*second).or_insert_with(Vec::new).push(*first);
+        pairs
+    })
+});
+
 /// Whether a class or id names frame; `much` is whether it names much of the text.
 pub(super) fn framed(names: &str, much: bool) -> bool {
+    let [frame, vague] = &*SAID;
+    let (mut before, mut word) = (String::new(), String::new());
     names.split_ascii_whitespace().any(|name| {
-        let (mut frame, mut before) = (false, String::new());
-        for word in words(name) {
-            let word = word.to_ascii_lowercase();
-            let said = FRAME.contains(&word.as_str()) && !(much && VAGUE.contains(&word.as_str()));
-            let pair = !much && FRAME_PAIRS.contains(&(before.as_str(), word.as_str()));
-            frame |= (said || pair) && !TURNS.contains(&before.as_str());
-            before = word;
+        let mut framed = false;
+        before.clear();
+        for next in words(name) {
+            word.clear();
+            word.push_str(next);
+            word.make_ascii_lowercase();
+            let said = frame.contains(&*word) && !(much && vague.contains(&*word));
+            let paired = || PAIRED.get(&*word).is_some_and(|firsts| firsts.contains(&&*before));
+            framed |= (said || !much && paired()) && !TURNS.contains(&&*before);
+            std::mem::swap(&mut before, &mut word);
         }
-        frame
+        framed
     })
 }
 

@@ -82,22 +82,23 @@ pub(crate) struct Turn {
 pub(super) const FRONTIER: &str = "state = 'pending' AND due_time IS NULL AND host_since IS NULL";
 
 impl Store {
-    /// Puts pages whose back-off is over into the frontier.
-    pub(crate) async fn promote(&self, now: OffsetDateTime) -> Result<(), Error> {
+    /// Puts pages whose back-off is over into the frontier. Returns whether there were any.
+    pub(crate) async fn promote(&self, now: OffsetDateTime) -> Result<bool, Error> {
         let due =
             "SELECT 1 FROM page WHERE state = 'pending' AND due_time IS NOT NULL AND due_time <= $1 LIMIT 1";
         let now = sql::micros(now);
         // Read first: on SQLite every write waits for the one writer.
         if sql::query(self.db.read(), due, vec![now.into()]).await?.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let promote = "UPDATE page SET due_time = NULL WHERE state = 'pending' AND due_time IS NOT NULL AND due_time <= $1";
         self.db
             .write(async |txn| {
                 sql::execute(txn, promote, vec![now.into()]).await?;
-                Ok(())
+                Ok::<_, Error>(())
             })
-            .await
+            .await?;
+        Ok(true)
     }
 
     /// When the next back-off ends, and None if no page waits for one.
