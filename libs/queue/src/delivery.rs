@@ -30,6 +30,8 @@ pub struct Delivery {
     pub pending: u64,
     /// When the server took it.
     published: SystemTime,
+    /// It came for a pull that was over: much of its `ack_wait` may have passed.
+    pub(crate) late: bool,
     answer: Answer,
 }
 
@@ -88,6 +90,7 @@ impl Delivery {
             deliveries,
             pending,
             published,
+            late: false,
             answer,
         })
     }
@@ -134,10 +137,12 @@ impl Delivery {
         self.answer.send("+TERM").await
     }
 
-    /// Sends `progress` every `progress_interval` until the guard is dropped. Drop it before the last answer.
+    /// Sends `progress` every `progress_interval` until the guard is dropped, and at once if the message came late. Drop it
+    /// before the last answer.
     #[must_use]
     pub fn keep_alive(&self) -> KeepAlive {
-        let (answer, period) = (self.answer.clone(), self.answer.link.config.progress_interval);
+        let (answer, period, late) =
+            (self.answer.clone(), self.answer.link.config.progress_interval, self.late);
         #[expect(
             clippy::disallowed_methods,
             reason = "a leaf cannot use mesh::spawn; the task dies with its guard"
@@ -145,7 +150,9 @@ impl Delivery {
         let task = tokio::spawn(async move {
             let mut tick = tokio::time::interval(period);
             tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-            tick.tick().await;
+            if !late {
+                tick.tick().await;
+            }
             loop {
                 tick.tick().await;
                 // A lost beat is not worth stopping for: the next may come through before ack_wait is over.

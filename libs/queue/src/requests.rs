@@ -26,6 +26,8 @@ const EXPIRY_GRACE: Duration = Duration::from_secs(1);
 const SHORTEST_WAIT: Duration = Duration::from_millis(2);
 /// A message that took this long to come, and after which no other waits, was not there when it was asked for.
 const WAITED: Duration = Duration::from_millis(1);
+/// How long a message may be held while others are asked for.
+const HELD: Duration = Duration::from_millis(100);
 /// How long an old server holds a request for what is there, where nothing is.
 const OLD_SERVER_EXPIRY: Duration = Duration::from_millis(20);
 /// How long after that its answer may still come; it drops a request that expires while a message comes in, and says nothing.
@@ -50,7 +52,7 @@ pub(crate) struct Requests {
     /// Messages of the running sweep, with their sources.
     found: Vec<(usize, Delivery)>,
     waiting: Option<Waiting>,
-    /// When the last pull began.
+    /// When inboxes were looked at last: at the begin of the last pull, or at its end.
     last: Instant,
     /// The last sweep left nothing, or the last message had to be waited for: there is no backlog to sweep.
     idle: bool,
@@ -115,6 +117,12 @@ impl Requests {
 
     /// Returns 1 to `max` messages as soon as there is one, or none after `wait`.
     pub(crate) async fn pull(&mut self, max: usize, wait: Duration) -> Result<Vec<Delivery>, Error> {
+        let pulled = self.sweep_or_wait(max, wait).await?;
+        self.last = Instant::now();
+        Ok(pulled)
+    }
+
+    async fn sweep_or_wait(&mut self, max: usize, wait: Duration) -> Result<Vec<Delivery>, Error> {
         if max == 0 {
             return Ok(Vec::new());
         }
@@ -142,7 +150,10 @@ impl Requests {
                 let more = pending > 0;
                 self.idle = !more && asked.elapsed() >= WAITED;
                 if more && max > 1 {
-                    self.sweep(max).await?;
+                    // What is in hand does not wait for others on a slow connection: those come with the next pull.
+                    if let Ok(swept) = tokio::time::timeout(HELD, self.sweep(max)).await {
+                        swept?;
+                    }
                 }
                 return Ok(self.take(max));
             }
@@ -170,7 +181,8 @@ impl Requests {
                 break;
             };
             let source = self.source(&message);
-            if let Answer::Message(delivery) = self.read(message) {
+            if let Answer::Message(mut delivery) = self.read(message) {
+                delivery.late = true;
                 self.keep(source, *delivery);
             }
         }
@@ -377,15 +389,21 @@ impl Requests {
             }
         }
         let link = Arc::clone(&self.link);
-        let Some(waiting) = self.waiting.as_mut() else { return Ok(None) };
-        let message = tokio::select! {
-            biased;
-            message = waiting.answers.next() => message,
-            error = link.unusable() => {
-                self.waiting = None;
-                return Err(error);
+        let message = loop {
+            let Some(waiting) = self.waiting.as_mut() else { return Ok(None) };
+            tokio::select! {
+                biased;
+                message = waiting.answers.next() => break message,
+                late = next(&mut self.answers) => match late {
+                    Some(message) => if self.late(message)? { return Ok(Some(0)) },
+                    None => self.answers = None,
+                },
+                error = link.unusable() => {
+                    self.waiting = None;
+                    return Err(error);
+                }
+                () = tokio::time::sleep_until(until) => return Ok(None),
             }
-            () = tokio::time::sleep_until(until) => return Ok(None),
         };
         self.waiting = None;
         let source = message.as_ref().map_or(0, |message| self.source(message));
@@ -405,6 +423,23 @@ impl Requests {
                 Ok(None)
             }
             Some(Answer::Over) | None => Ok(None),
+        }
+    }
+
+    /// Takes an answer to a sweep that was given up, as on a slow connection. Returns whether it is a message.
+    fn late(&mut self, message: Message) -> Result<bool, Error> {
+        let source = self.source(&message);
+        match self.read(message) {
+            Answer::Message(mut delivery) => {
+                delivery.late = true;
+                self.keep(source, *delivery);
+                Ok(true)
+            }
+            Answer::Over | Answer::Refused => Ok(false),
+            Answer::Gone(reason) => {
+                self.link.missing();
+                Err(Error::Unavailable(reason))
+            }
         }
     }
 
@@ -430,5 +465,13 @@ impl Requests {
                 Answer::Refused
             }
         }
+    }
+}
+
+/// The next message of an inbox; never, where there is none.
+async fn next(inbox: &mut Option<Subscriber>) -> Option<Message> {
+    match inbox {
+        Some(inbox) => inbox.next().await,
+        None => std::future::pending().await,
     }
 }
