@@ -249,6 +249,9 @@ impl mesh::Config for Config {
                 problems.add(key, "must be at most 1s");
             }
         }
+        if !(1..=90).contains(&self.reconcile.repeat_after.as_secs()) {
+            problems.add("reconcile.repeat_after", "must be from 1s to 90s");
+        }
         let periods =
             [("reconcile.interval", self.reconcile.interval), ("janitor.interval", self.janitor.interval)];
         for (key, period) in periods {

@@ -5,6 +5,8 @@
 //! settles once. So pages are handed out again whenever that is cheap.
 //!
 //! - At start: what was marked a moment ago is published again under its id, which the queue drops if it has it.
+//! - After `repeat_after`, once: what has no outcome yet is published again in the same way, since another job service may have died
+//!   or stopped after it marked it.
 //! - When the queue came back: what was dispatched before its store was made, or before it lost messages that it had
 //!   confirmed, is published again `lost_after` later, when the outcomes of what crawlers held have arrived. So are the pages of
 //!   a lane in which nothing waits: it has lost them or has them all at crawlers.
@@ -39,6 +41,10 @@ use crate::{
 const REMEMBERED: Duration = Duration::from_secs(100);
 /// By how much the clock of the queue may be behind ours. Less than the time for which it remembers ids.
 const SKEW: Duration = Duration::from_secs(60);
+/// How often pages are looked for that are due for `repeat_after`, ...
+const REPEAT: Duration = Duration::from_secs(1);
+/// ... and by how much the clocks of two job services may differ.
+const DRIFT: Duration = Duration::from_secs(1);
 /// How long the state of a round may be waited for.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -49,6 +55,9 @@ pub struct Reconcile {
     /// How often lost pages are looked for and ledgers are verified.
     #[serde(with = "humantime_serde")]
     pub interval: Duration,
+    /// A page without outcome for so long is sent again under its id.
+    #[serde(with = "humantime_serde")]
+    pub repeat_after: Duration,
     /// A page without outcome for so long is dispatched again.
     #[serde(with = "humantime_serde")]
     pub dispatch_timeout: Duration,
@@ -89,8 +98,11 @@ impl Reconciler {
         let mut epochs = self.bus.epochs();
         let mut round = interval(self.config.interval);
         let mut look = interval(LOOK);
+        let mut repeat = interval(REPEAT);
         round.set_missed_tick_behavior(MissedTickBehavior::Delay);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        repeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut repeated = mesh::clock::now() - self.config.repeat_after;
         let mut seen = Epoch::default();
         let mut suspects: Option<Suspects> = None;
         loop {
@@ -98,6 +110,7 @@ impl Reconciler {
                 () = shutdown.begun() => return,
                 changed = epochs.changed() => if changed.is_err() { return },
                 _ = look.tick(), if suspects.is_some() => {}
+                _ = repeat.tick(), if suspects.is_none() => self.log(self.repeat(&mut repeated).await),
                 _ = round.tick() => {
                     self.verify().await;
                     if seen.number > 0 {
@@ -148,6 +161,25 @@ impl Reconciler {
                 suspects.lanes.push(lane);
             }
         }
+        Ok(())
+    }
+
+    /// Publishes pages that were dispatched `repeat_after` ago again under their ids, which the queue drops if it has had them. They
+    /// were repeated up to those of the time `repeated`.
+    async fn repeat(&self, repeated: &mut OffsetDateTime) -> Result<(), Error> {
+        if !self.caught_up.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let now = mesh::clock::now();
+        let (after, before) = ((*repeated - DRIFT).max(now - REMEMBERED), now - self.config.repeat_after);
+        for &lane in Lane::ALL {
+            let pages = self.store.out(lane, after, before, self.queue_depth * 2).await?;
+            if publish(&self.bus, &pages).await.iter().any(Result::is_err) {
+                // The queue is away: the next time, or what is done when it comes back.
+                return Ok(());
+            }
+        }
+        *repeated = before;
         Ok(())
     }
 
