@@ -36,7 +36,7 @@ const REPEAT: Duration = Duration::from_secs(100);
 
 /// How often hosts are put in order.
 const TIDY: Duration = Duration::from_secs(5);
-/// How often back-offs, deadlines and paused jobs are looked at while one round follows the other.
+/// How often back-offs and deadlines are looked at while one round follows the other.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// `[dispatch]`.
@@ -68,7 +68,7 @@ pub(crate) struct Dispatcher {
     unsure: Vec<(Dispatched, Instant)>,
     /// When hosts were put in order last.
     tidied: Option<Instant>,
-    /// When back-offs, deadlines and paused jobs were looked at last.
+    /// When back-offs and deadlines were looked at last.
     looked: Option<Instant>,
 }
 
@@ -134,7 +134,9 @@ impl Dispatcher {
         if !self.repeat().await? {
             return Ok(Some(PAUSE));
         }
-        // First, so that a page that has just come does not wait for what is looked at now and then.
+        // A job that was raised goes first from now on.
+        while self.store.align().await? {}
+        // Before what is looked at now and then, so that a page that has just come does not wait for it.
         let Some(waiting) = self.hand_out().await? else { return Ok(Some(PAUSE)) };
         self.hub.set_hungry(waiting);
         if !pace::again(&mut self.looked, LOOK) {
@@ -169,9 +171,6 @@ impl Dispatcher {
     async fn look(&mut self) -> Result<bool, Error> {
         let mut more = self.store.promote(mesh::clock::now()).await?;
         self.end_in_time().await?;
-        while self.store.align().await? {
-            more = true;
-        }
         if pace::again(&mut self.tidied, TIDY) {
             more |= self.store.tidy_hosts(mesh::clock::now()).await?;
         }
