@@ -24,7 +24,7 @@ const SETTLE: Duration = Duration::from_secs(3);
 /// A lane, its places, and the setting that says how many it has.
 const LANES: [(Render, &str, usize, &str); 2] = [
     (Render::Http, "HTTP", 16, "CRAWLER__HTTP__SLOTS"),
-    (Render::Browser, "browser", 2, "CRAWLER__BROWSER__SLOTS"),
+    (Render::Browser, "browser", 4, "CRAWLER__BROWSER__SLOTS"),
 ];
 
 /// Runs it.
