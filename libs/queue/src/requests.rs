@@ -1,7 +1,8 @@
 //! Pull requests: how messages are asked for, so that a worker never holds more than it asked for.
 //!
 //! One pull first sweeps the consumers that have something (`no_wait` requests, by weight), and only when all are empty leaves
-//! one waiting request of one message at each; with its message it takes what came at the same time. All waiting requests answer to one subscription that the server ends after its first
+//! one waiting request of one message at each; with its message it takes what came at the same time, and meanwhile what
+//! answers an earlier sweep too late. All waiting requests answer to one subscription that the server ends after its first
 //! message, so together they deliver one. They outlive the pull that sent them: ending them loses what the server sends in
 //! that moment, which then comes late and looks like a crash. After the last message there was, the next pull waits at once, without
 //! asking what is there. Promises: a pull may be dropped
@@ -117,15 +118,15 @@ impl Requests {
 
     /// Returns 1 to `max` messages as soon as there is one, or none after `wait`.
     pub(crate) async fn pull(&mut self, max: usize, wait: Duration) -> Result<Vec<Delivery>, Error> {
+        if max == 0 {
+            return Ok(Vec::new());
+        }
         let pulled = self.sweep_or_wait(max, wait).await?;
         self.last = Instant::now();
         Ok(pulled)
     }
 
     async fn sweep_or_wait(&mut self, max: usize, wait: Duration) -> Result<Vec<Delivery>, Error> {
-        if max == 0 {
-            return Ok(Vec::new());
-        }
         self.link.usable()?;
         let until = Instant::now() + wait;
         let left = self.left_over(max);
