@@ -342,10 +342,7 @@ impl Requests {
                 }
                 !over
             }),
-            Answer::Gone(reason) => {
-                self.link.missing();
-                return Err(Error::Unavailable(reason));
-            }
+            Answer::Gone(reason) => return Err(self.gone(reason)),
         }
         Ok(())
     }
@@ -415,10 +412,7 @@ impl Requests {
                 self.keep(source, *delivery);
                 Ok(Some(pending))
             }
-            Some(Answer::Gone(reason)) => {
-                link.missing();
-                Err(Error::Unavailable(reason))
-            }
+            Some(Answer::Gone(reason)) => Err(self.gone(reason)),
             Some(Answer::Refused) => {
                 tokio::time::sleep_until((Instant::now() + REFUSED_PAUSE).min(until)).await;
                 Ok(None)
@@ -437,11 +431,14 @@ impl Requests {
                 Ok(true)
             }
             Answer::Over | Answer::Refused => Ok(false),
-            Answer::Gone(reason) => {
-                self.link.missing();
-                Err(Error::Unavailable(reason))
-            }
+            Answer::Gone(reason) => Err(self.gone(reason)),
         }
+    }
+
+    /// A consumer is not there: the link is told to put it back.
+    fn gone(&self, reason: String) -> Error {
+        self.link.missing();
+        Error::Unavailable(reason)
     }
 
     async fn send(&self, source: usize, reply: String, request: String) -> Result<(), Error> {
