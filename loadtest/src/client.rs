@@ -14,7 +14,7 @@ use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use tokio::{
     net::TcpStream,
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tonic::{
     Status,
@@ -40,6 +40,18 @@ pub(crate) struct Connection {
     host: HeaderValue,
     key: HeaderValue,
     _driver: mesh::Task<()>,
+}
+
+/// Waits until a server that has just been started answers a GET with 200.
+pub(crate) async fn answers(addr: SocketAddr, path: &str) {
+    loop {
+        if let Ok(mut connection) = Connection::open(addr, "").await
+            && connection.get(path).await.is_ok_and(|answer| answer.status == 200)
+        {
+            return;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// The answer to a request.

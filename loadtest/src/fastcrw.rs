@@ -4,7 +4,7 @@
 //! connections as were the fastest on the pages of the warm-up; its start is not counted. It keeps nothing.
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::TcpListener,
     path::Path,
     process::Stdio,
     sync::atomic::{AtomicUsize, Ordering},
@@ -16,10 +16,13 @@ use bytes::Bytes;
 use tempfile::TempDir;
 use tokio::{
     process::Command,
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout},
 };
 
-use crate::{client::Connection, process::Process};
+use crate::{
+    client::{Connection, answers},
+    process::Process,
+};
 
 /// How long its start may take.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
@@ -60,7 +63,7 @@ impl FastCrw {
         ]);
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let process = Process::start(&mut command)?;
-        timeout(START_TIMEOUT, healthy(addr)).await.context("wait for fastCRW")?;
+        timeout(START_TIMEOUT, answers(addr, "/health")).await.context("wait for fastCRW")?;
         let mut it = Self { _process: process, connections: Vec::new(), _folder: folder };
         let (mut best, mut fastest) = (AT_ONCE[0], 0.0);
         for at_once in AT_ONCE {
@@ -101,16 +104,5 @@ impl FastCrw {
         });
         futures::future::try_join_all(scraping).await?;
         Ok(urls.len() as f64 / started.elapsed().as_secs_f64())
-    }
-}
-
-async fn healthy(addr: SocketAddr) {
-    loop {
-        if let Ok(mut connection) = Connection::open(addr, "").await
-            && connection.get("/health").await.is_ok_and(|answer| answer.status == 200)
-        {
-            return;
-        }
-        sleep(Duration::from_millis(50)).await;
     }
 }

@@ -12,13 +12,10 @@ use anyhow::Context as _;
 use domain::Service;
 use queue::server::NatsServer;
 use tempfile::TempDir;
-use tokio::{
-    process::Command,
-    time::{Instant, sleep},
-};
+use tokio::{process::Command, time::timeout};
 
 use crate::{
-    client::{Connection, Jobs},
+    client::{Jobs, answers},
     process::{self, Process},
 };
 
@@ -68,7 +65,8 @@ impl Members {
             command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
             processes.insert(*service, Process::start(&mut command)?);
         }
-        wait_ready(addr).await?;
+        let ready = timeout(START_TIMEOUT, answers(addr, "/ready")).await;
+        ready.with_context(|| format!("the six were not ready within {START_TIMEOUT:?}"))?;
         let key = std::fs::read_to_string(&key_file).context("read the admin key")?.trim().to_owned();
         Ok(Self { processes, nats, addr, key, _folder: folder })
     }
@@ -120,19 +118,6 @@ impl Members {
         }
         self.nats.stop().await.context("stop NATS")
     }
-}
-
-async fn wait_ready(addr: SocketAddr) -> anyhow::Result<()> {
-    let deadline = Instant::now() + START_TIMEOUT;
-    while Instant::now() < deadline {
-        if let Ok(mut connection) = Connection::open(addr, "").await
-            && connection.get("/ready").await.is_ok_and(|answer| answer.status == 200)
-        {
-            return Ok(());
-        }
-        sleep(Duration::from_millis(20)).await;
-    }
-    anyhow::bail!("the six were not ready within {START_TIMEOUT:?}")
 }
 
 /// The first of seven free ports in a row.
