@@ -5,8 +5,8 @@
 //! settles once. So pages are handed out again whenever that is cheap.
 //!
 //! - At start: what was marked a moment ago is published again under its id, which the queue drops if it has it.
-//! - After `repeat_after`, once: what has no outcome yet is published again in the same way, since another job service may have died
-//!   or stopped after it marked it.
+//! - After `repeat_after`: what has no outcome yet is published again in the same way, once or twice, since another job service may
+//!   have died or stopped after it marked it.
 //! - When the queue came back: what was dispatched before its store was made, or before it lost messages that it had
 //!   confirmed, is published again `lost_after` later, when the outcomes of what crawlers held have arrived. So are the pages of
 //!   a lane in which nothing waits: it has lost them or has them all at crawlers.
