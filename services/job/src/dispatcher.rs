@@ -336,7 +336,7 @@ impl Dispatcher {
         if let Some(error) = cause {
             warn!(error, pages = refused.len(), "the queue does not take work");
             // If this fails, too, the reconciler finds them.
-            let given_back = self.store.give_back(&refused).await?;
+            let given_back = self.store.give_back(&refused, None, mesh::clock::now()).await?;
             metrics::rescued(Rescue::Refused, given_back);
         }
         Ok(refused.is_empty() && self.unsure.is_empty())

@@ -4,6 +4,7 @@
 //! exactly one event of a job is terminal; killing this process, or wiping the queue, delays a job and loses nothing.
 
 mod announcer;
+mod attempt;
 mod change;
 mod discovery;
 mod dispatcher;
@@ -239,6 +240,7 @@ impl mesh::Config for Config {
         range("settle.batch", self.settle.batch, 1, 1000);
         range("janitor.batch", usize::try_from(self.janitor.batch).unwrap_or(usize::MAX), 1, 10_000);
         range("retry.max_infra_faults", usize::try_from(self.retry.max_infra_faults).unwrap_or(0), 1, 1000);
+        range("retry.max_history", self.retry.max_history, 1, 100);
         range("retry.max_crashes", usize::try_from(self.retry.max_crashes).unwrap_or(0), 1, 100);
         let intervals = [
             ("dispatch.min_interval", self.dispatch.min_interval),
@@ -265,7 +267,8 @@ impl mesh::Config for Config {
 /// Runs the job service until `node.shutdown` begins and the last call has been answered.
 pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
     let paces = Paces::new(config.politeness.clone(), config.targets.allow.clone());
-    let store = Store::open(&config.database, paces).await.context("open the job store")?;
+    let store =
+        Store::open(&config.database, paces, config.retry.max_history).await.context("open the job store")?;
     let bus = Bus::connect(&config.queue, "job").await.context("connect to the queue")?;
     let shutdown = node.shutdown.clone();
     let hub = Hub::default();

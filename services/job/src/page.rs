@@ -10,6 +10,7 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 
 use crate::{
+    attempt::Attempt,
     change::Change,
     discovery::{Discovery, Key, Kind as PageKind},
     host::Answer,
@@ -74,6 +75,12 @@ pub(crate) struct Page {
     pub(crate) lane_reason: String,
     pub(crate) attempts: i32,
     pub(crate) infra_faults: i32,
+    /// Crawlers that died of it.
+    pub(crate) crashes: i32,
+    /// The attempts that did not end it, oldest first; see [`Page::last_attempt`] for the last one.
+    pub(crate) history: Vec<Attempt>,
+    /// When it was last handed to the queue.
+    pub(crate) dispatch_time: Option<OffsetDateTime>,
     /// None: at once.
     pub(crate) due_time: Option<OffsetDateTime>,
     pub(crate) end_time: Option<OffsetDateTime>,
@@ -193,6 +200,8 @@ pub struct Retry {
     pub max_infra_faults: i32,
     /// So many dead crawlers make the verdict `poison`.
     pub max_crashes: i32,
+    /// Attempts that a page's row keeps; the oldest give way.
+    pub max_history: usize,
 }
 
 impl Retry {

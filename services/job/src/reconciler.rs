@@ -48,6 +48,9 @@ const DRIFT: Duration = Duration::from_secs(1);
 /// How long the state of a round may be waited for.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// The detail of an attempt that nobody told the end of.
+const LOST: &str = "no outcome in time";
+
 /// `[reconcile]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -188,7 +191,8 @@ impl Reconciler {
         if !self.caught_up.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let before = mesh::clock::now() - self.config.dispatch_timeout;
+        let now = mesh::clock::now();
+        let before = now - self.config.dispatch_timeout;
         for &lane in Lane::ALL {
             let overdue = self.store.overdue(lane, before, self.queue_depth).await?;
             if overdue.is_empty() {
@@ -197,7 +201,7 @@ impl Reconciler {
             let Ok(backlog) = self.bus.backlog(lane).await else { return Ok(()) };
             let backlog = usize::try_from(backlog).unwrap_or(usize::MAX);
             let room = self.queue_depth.saturating_sub(backlog).min(overdue.len());
-            let given_back = self.store.give_back(&overdue[..room]).await?;
+            let given_back = self.store.give_back(&overdue[..room], Some(LOST), now).await?;
             if given_back > 0 {
                 info!(%lane, pages = given_back, "pages without an outcome go back to the frontier");
                 metrics::rescued(Rescue::Overdue, given_back);

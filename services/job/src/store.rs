@@ -9,6 +9,7 @@ mod control;
 mod discover;
 mod dispatch;
 mod frontier;
+mod history;
 mod hosts;
 mod log;
 mod migration;
@@ -48,12 +49,18 @@ pub(crate) struct Store {
     db: Db,
     /// How fast hosts are visited.
     paces: Arc<Paces>,
+    /// Attempts that a page's row keeps.
+    max_history: usize,
 }
 
 impl Store {
     /// Opens the database and brings its tables up to date.
-    pub(crate) async fn open(config: &store::Config, paces: Paces) -> Result<Self, store::Error> {
-        Ok(Self { db: Db::open::<migration::Migrator>(config).await?, paces: Arc::new(paces) })
+    pub(crate) async fn open(
+        config: &store::Config,
+        paces: Paces,
+        max_history: usize,
+    ) -> Result<Self, store::Error> {
+        Ok(Self { db: Db::open::<migration::Migrator>(config).await?, paces: Arc::new(paces), max_history })
     }
 
     /// How fast hosts are visited.

@@ -44,9 +44,10 @@ pub async fn verify(url: &str) -> anyhow::Result<Report> {
     let settings: toml::Table = toml::from_str(&format!("[database]\nurl = {}", toml::Value::from(url)))
         .context("read the URL of the database")?;
     let config: Config = mesh::config::with(settings).context("read the settings")?;
-    let store = Store::open(&config.database, Paces::new(config.politeness, Vec::new()))
-        .await
-        .context("open the job store")?;
+    let store =
+        Store::open(&config.database, Paces::new(config.politeness, Vec::new()), config.retry.max_history)
+            .await
+            .context("open the job store")?;
     let mut report = Report::default();
     let mut after = None;
     loop {

@@ -16,6 +16,7 @@ pub(crate) fn retry() -> Retry {
         infra_cap: Duration::from_secs(30),
         max_infra_faults: 20,
         max_crashes: 3,
+        max_history: 20,
     }
 }
 

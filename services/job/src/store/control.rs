@@ -8,7 +8,7 @@ use sea_orm::{DatabaseTransaction, Value};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Picked, Store, lock, log, row, settle, sql};
+use super::{Picked, Store, history, lock, log, row, settle, sql};
 use crate::{
     error::Error,
     event::Event,
@@ -98,7 +98,8 @@ impl Store {
     ) -> Result<(Job, usize), Error> {
         let mut pages = 0;
         loop {
-            let (job, piece) = self.db.write(async |txn| retry(txn, tenant, id, now).await).await?;
+            let (job, piece) =
+                self.db.write(async |txn| retry(txn, tenant, id, self.max_history, now).await).await?;
             pages += piece;
             if piece < PIECE {
                 return Ok((job, pages));
@@ -202,6 +203,7 @@ async fn retry(
     txn: &DatabaseTransaction,
     tenant: TenantId,
     id: JobId,
+    max_history: usize,
     now: OffsetDateTime,
 ) -> Result<(Job, usize), Error> {
     let mut job = own(txn, tenant, id).await?;
@@ -221,13 +223,17 @@ async fn retry(
         job.retry(row::read(&verdict)?, 1);
         pages.push(row.try_get_by_index(0)?);
     }
-    for piece in sql::pieces(&pages) {
+    let histories = history::with_last(txn, &pages, None, max_history, now).await?;
+    let histories: Vec<(Uuid, Value)> = histories.into_iter().collect();
+    for piece in sql::pieces(&histories) {
         let text = format!(
             "UPDATE page SET state = 'pending', verdict = NULL, detail = '', http_status = NULL, attempts = 0, \
-             infra_faults = 0, crashes = 0, due_time = NULL, end_time = NULL WHERE id IN ({})",
-            sql::row(1, piece.len())
+             infra_faults = 0, crashes = 0, due_time = NULL, end_time = NULL, history = v.column2 \
+             FROM (VALUES {}) AS v WHERE page.id = v.column1",
+            sql::rows(1, piece.len(), 2)
         );
-        sql::execute(txn, &text, piece.iter().map(|id| (*id).into()).collect()).await?;
+        let values = piece.iter().flat_map(|(id, history)| [(*id).into(), history.clone()]).collect();
+        sql::execute(txn, &text, values).await?;
     }
     settle::save(txn, &[&job]).await?;
     Ok((job, pages.len()))

@@ -7,7 +7,7 @@ use sea_orm::{DatabaseTransaction, QueryResult};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Store, control, hosts, lock, log, row, settle, sql};
+use super::{Store, control, history, hosts, lock, log, row, settle, sql};
 use crate::{
     discovery::Kind,
     error::Error,
@@ -162,11 +162,17 @@ impl Store {
     }
 
     /// Puts dispatched pages back into the frontier, unless something happened to them in between. Returns how many.
-    pub(crate) async fn give_back(&self, held: &[Held]) -> Result<u64, Error> {
+    /// `lost`: why that was an attempt; None: no crawler can have seen them.
+    pub(crate) async fn give_back(
+        &self,
+        held: &[Held],
+        lost: Option<&str>,
+        now: OffsetDateTime,
+    ) -> Result<u64, Error> {
         if held.is_empty() {
             return Ok(0);
         }
-        self.db.write(async |txn| give_back(txn, held).await).await
+        self.db.write(async |txn| give_back(txn, held, lost, self.max_history, now).await).await
     }
 }
 
@@ -320,19 +326,32 @@ fn dispatched(
     })
 }
 
-async fn give_back(txn: &DatabaseTransaction, held: &[Held]) -> Result<u64, Error> {
+async fn give_back(
+    txn: &DatabaseTransaction,
+    held: &[Held],
+    lost: Option<&str>,
+    max_history: usize,
+    now: OffsetDateTime,
+) -> Result<u64, Error> {
     let ids: Vec<Uuid> = held.iter().map(|held| held.job.0).collect();
     let mut jobs: BTreeMap<Uuid, Job> =
         lock(txn, &ids).await?.into_iter().map(|job| (job.id.0, job)).collect();
+    let pages: Vec<Uuid> = held.iter().map(|held| held.page.0).collect();
+    let histories = history::with_last(txn, &pages, lost, max_history, now).await?;
     let mut given_back = 0;
     for piece in sql::pieces(held) {
         let text = format!(
-            "UPDATE page SET state = 'pending', due_time = NULL, dispatch_time = NULL \
+            "UPDATE page SET state = 'pending', due_time = NULL, dispatch_time = NULL, history = v.column3 \
              FROM (VALUES {}) AS v WHERE page.id = v.column1 AND page.dispatch_seq = v.column2 \
              AND page.state = 'running' RETURNING page.job_id",
-            sql::rows(1, piece.len(), 2)
+            sql::rows(1, piece.len(), 3)
         );
-        let values = piece.iter().flat_map(|held| [held.page.0.into(), held.dispatch_seq.into()]).collect();
+        let history =
+            |page: &Held| histories.get(&page.page.0).cloned().unwrap_or_else(|| history::value(&[]));
+        let values = piece
+            .iter()
+            .flat_map(|held| [held.page.0.into(), held.dispatch_seq.into(), history(held)])
+            .collect();
         for row in sql::query(txn, &text, values).await? {
             let job: Uuid = row.try_get_by_index(0)?;
             if let Some(job) = jobs.get_mut(&job) {

@@ -6,6 +6,7 @@
 
 #![expect(elided_lifetimes_in_paths, reason = "the trait of sea-orm-migration is written so")]
 
+mod attempts;
 mod changes;
 mod control;
 mod deep_crawl;
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(control::Control),
             Box::new(schedules::Schedules),
             Box::new(changes::Changes),
+            Box::new(attempts::Attempts),
         ]
     }
 }

@@ -10,9 +10,10 @@ use sea_orm::{DatabaseTransaction, Value};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Store, changes, discover, hosts, lock, log, row, sql};
+use super::{Store, changes, discover, history, hosts, lock, log, row, sql};
 use crate::{
     DeepCrawl,
+    attempt::{self, Attempt},
     change::Change,
     discovery::Kind,
     error::Error,
@@ -66,6 +67,8 @@ pub(super) struct Move<'a> {
     pub(super) new_links: i64,
     /// Its key in the ledger.
     pub(super) url_key: Option<Vec<u8>>,
+    /// The attempts that did not end it.
+    history: Vec<Attempt>,
     /// How it differs from the baseline, and from which page there.
     pub(super) change: Option<(Change, Option<PageId>)>,
 }
@@ -93,6 +96,8 @@ struct Open {
     dispatch_seq: i64,
     record: Record,
     origin: Origin,
+    history: Vec<Attempt>,
+    dispatch_time: OffsetDateTime,
 }
 
 impl Store {
@@ -133,9 +138,13 @@ async fn settle(
             continue;
         }
         // Taken out: a second outcome of the same dispatch in this batch is stale.
-        let Open { host, mut record, origin, url_key, .. } = page.remove();
+        let Open { host, mut record, origin, url_key, mut history, dispatch_time, .. } = page.remove();
+        let attempt = Attempt::new(outcome, &record, dispatch_time, now);
         let lane = record.lane;
         let next = rules.retry.settle(&mut record, outcome, &job.spec, *chance);
+        if let Next::Again(_) = next {
+            attempt::keep(&mut history, attempt, rules.retry.max_history);
+        }
         *touched = true;
         numbers.push(Some(moves.len()));
         moves.push(Move {
@@ -149,6 +158,7 @@ async fn settle(
             lead_on: false,
             new_links: 0,
             url_key,
+            history,
             change: None,
         });
     }
@@ -224,7 +234,7 @@ async fn running(
     for piece in sql::pieces(&sql::sorted(&ids)) {
         let text = format!(
             "SELECT id, job_id, dispatch_seq, lane, lane_reason, attempts, infra_faults, crashes, kind, depth, \
-             url, seed, host, url_key FROM page \
+             url, seed, host, url_key, history, dispatch_time FROM page \
              WHERE state = 'running' AND id IN ({})",
             sql::row(1, piece.len())
         );
@@ -245,7 +255,10 @@ async fn running(
                 seed: row.try_get_by_index(11)?,
             };
             let (host, url_key) = (row.try_get_by_index(12)?, row.try_get_by_index(13)?);
-            let open = Open { job, url_key, host, dispatch_seq, record, origin };
+            let history: Option<serde_json::Value> = row.try_get_by_index(14)?;
+            let history = history.map(row::read_json).transpose()?.unwrap_or_default();
+            let dispatch_time = sql::time(row.try_get_by_index(15)?);
+            let open = Open { job, url_key, host, dispatch_seq, record, origin, history, dispatch_time };
             pages.insert(row.try_get_by_index(0)?, open);
         }
     }
@@ -280,10 +293,10 @@ async fn save_pages(txn: &DatabaseTransaction, moves: &[Move<'_>], now: OffsetDa
              lane = v.column7, lane_reason = v.column8, attempts = v.column9, infra_faults = v.column10, \
              crashes = v.column11, due_time = v.column12, end_time = v.column13, \
              stored = (page.stored OR v.column14), new_links = v.column15, content_key = v.column16, \
-             change = v.column17, base = v.column18 \
+             change = v.column17, base = v.column18, history = v.column19 \
              FROM (VALUES {}) AS v WHERE page.id = v.column1 AND page.dispatch_seq = v.column2 \
              AND page.state = 'running'",
-            sql::rows(1, piece.len(), 18)
+            sql::rows(1, piece.len(), 19)
         );
         let values = piece.iter().flat_map(|page| page_values(page, now)).collect();
         let saved = sql::execute(txn, &text, values).await?.rows_affected();
@@ -292,7 +305,7 @@ async fn save_pages(txn: &DatabaseTransaction, moves: &[Move<'_>], now: OffsetDa
     Ok(())
 }
 
-fn page_values(page: &Move<'_>, now: OffsetDateTime) -> [Value; 18] {
+fn page_values(page: &Move<'_>, now: OffsetDateTime) -> [Value; 19] {
     let Move { outcome, record, next, .. } = page;
     let (state, verdict, due, end) = match next {
         Next::Settled(verdict) => (State::Done, Some(verdict.as_str()), None, Some(sql::micros(now))),
@@ -318,6 +331,7 @@ fn page_values(page: &Move<'_>, now: OffsetDateTime) -> [Value; 18] {
         outcome.content_key.map(|key| key.to_vec()).into(),
         page.change.map(|(change, _)| change.as_str().to_owned()).into(),
         page.change.and_then(|(_, base)| base).map(|base| base.0).into(),
+        history::value(&page.history),
     ]
 }
 

@@ -300,7 +300,7 @@ pub(super) fn pending(
         rank: Set(follow.map_or(0, |follow| follow.rank(0, None))),
         score: Set(None),
         found_on: Set(None),
-        rule: Set(if follow.is_some() { "seed".to_owned() } else { String::new() }),
+        rule: Set("seed".to_owned()),
         seed: Set(None),
         kind: Set(Kind::Page.as_str().to_owned()),
         found_time: Set(Some(sql::micros(now))),
@@ -309,6 +309,7 @@ pub(super) fn pending(
         content_key: Set(None),
         change: Set(None),
         base: Set(None),
+        history: Set(None),
     }
 }
 

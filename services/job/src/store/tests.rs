@@ -19,7 +19,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 pub(super) async fn stores() -> Vec<Store> {
     let mut stores = Vec::new();
     for (_, config) in store::testing::both().expect("because Postgres is installed") {
-        stores.push(Store::open(&config, paces(pace())).await.unwrap());
+        stores.push(Store::open(&config, paces(pace()), 20).await.unwrap());
     }
     stores
 }

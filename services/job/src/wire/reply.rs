@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 
 use super::{browser, deep_crawl};
 use crate::{
+    attempt::{Attempt, End},
     change::{Change, Changes},
     discovery::Kind,
     event::{Event, EventType},
@@ -81,14 +82,11 @@ pub(crate) fn page(page: &Page, baseline: Option<JobId>, now: OffsetDateTime) ->
         verdict: page.verdict.map_or(pb::page::Verdict::Unspecified, verdict).into(),
         detail: page.detail.clone(),
         http_status: page.http_status,
-        page_lane: match page.lane {
-            Lane::Http => pb::page::Lane::Http,
-            Lane::Browser => pb::page::Lane::Browser,
-        }
-        .into(),
+        page_lane: lane(page.lane).into(),
         lane_reason: page.lane_reason.clone(),
         attempts: page.attempts,
         infra_faults: page.infra_faults,
+        history: page.history.iter().cloned().chain(page.last_attempt()).map(attempt).collect(),
         due_time: page.due_time.map(timestamp),
         end_time: page.end_time.map(timestamp),
         host_wait: prost_types::Duration::try_from(page.host_wait + waits).ok(),
@@ -108,6 +106,38 @@ pub(crate) fn page(page: &Page, baseline: Option<JobId>, now: OffsetDateTime) ->
         new_links: page.new_links,
         change: page.change.map_or(pb::page::Change::Unspecified, change).into(),
         baseline_page: baseline.zip(page.base).map(|(job, base)| page_name(job, base)).unwrap_or_default(),
+    }
+}
+
+fn attempt(attempt: Attempt) -> pb::page::Attempt {
+    pb::page::Attempt {
+        dispatch_time: Some(timestamp(attempt.dispatch_time)),
+        end_time: attempt.end_time.map(timestamp),
+        attempt_lane: lane(attempt.lane).into(),
+        lane_reason: attempt.lane_reason,
+        end: attempt.end.map_or(pb::page::attempt::End::Unspecified, end).into(),
+        verdict: attempt.verdict.map_or(pb::page::Verdict::Unspecified, verdict).into(),
+        detail: attempt.detail,
+        http_status: attempt.http_status,
+        crashes: attempt.crashes,
+    }
+}
+
+fn end(end: End) -> pb::page::attempt::End {
+    match end {
+        End::Decided => pb::page::attempt::End::Decided,
+        End::Retried => pb::page::attempt::End::Retried,
+        End::Fault => pb::page::attempt::End::Fault,
+        End::Escalated => pb::page::attempt::End::Escalated,
+        End::Released => pb::page::attempt::End::Released,
+        End::Lost => pb::page::attempt::End::Lost,
+    }
+}
+
+fn lane(lane: Lane) -> pb::page::Lane {
+    match lane {
+        Lane::Http => pb::page::Lane::Http,
+        Lane::Browser => pb::page::Lane::Browser,
     }
 }
 

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use api::{
     crawler::v1::page_outcome::Kind,
-    job::v1::{self as pb, job::State, page::Verdict},
+    job::v1::{
+        self as pb,
+        job::State,
+        page::{Verdict, attempt::End},
+    },
 };
 use domain::Lane;
 use prost::Message;
@@ -116,6 +120,10 @@ async fn row_10_a_page_without_an_outcome_is_dispatched_again() {
             bench.crawl_to_the_end(&[&job.name]).await.remove(0)
         };
         assert_eq!(ended.verdicts.get("ok"), Some(&1));
+        let page = bench.pages(&job.name).await.remove(0);
+        let lost = &page.history[0];
+        assert_eq!((lost.end(), lost.detail.as_str()), (End::Lost, "no outcome in time"));
+        assert_eq!(page.history.last().unwrap().end(), End::Decided);
         bench.check(&job.name).await;
     })
     .await;

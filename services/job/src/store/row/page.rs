@@ -4,7 +4,7 @@
 use domain::{JobId, PageId};
 use sea_orm::entity::prelude::*;
 
-use super::read;
+use super::{read, read_json};
 use crate::{
     error::Error,
     page::Page,
@@ -61,6 +61,9 @@ pub struct Model {
     pub change: Option<String>,
     /// The page of the baseline that it was compared with.
     pub base: Option<Uuid>,
+    /// The attempts that did not end it; NULL: none.
+    #[sea_orm(column_type = "JsonBinary", nullable)]
+    pub history: Option<Json>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -85,6 +88,9 @@ impl TryFrom<Model> for Page {
             lane_reason: row.lane_reason,
             attempts: row.attempts,
             infra_faults: row.infra_faults,
+            crashes: row.crashes,
+            history: row.history.map(read_json).transpose()?.unwrap_or_default(),
+            dispatch_time: row.dispatch_time.map(time),
             due_time: row.due_time.filter(|due| *due != HELD).map(time),
             end_time: row.end_time.map(time),
             host_wait: duration(row.host_wait),

@@ -12,7 +12,7 @@ const SECOND: Duration = Duration::from_secs(1);
 async fn polite_stores() -> Vec<(Store, store::Config)> {
     let mut stores = Vec::new();
     for (_, config) in store::testing::both().expect("because Postgres is installed") {
-        stores.push((Store::open(&config, slow()).await.unwrap(), config));
+        stores.push((Store::open(&config, slow(), 20).await.unwrap(), config));
     }
     stores
 }
@@ -83,7 +83,7 @@ async fn pages_wait_for_their_host_outside_the_frontier() {
         assert!(pages[4].host_since.is_some() && pages[1].host_since.is_none());
 
         // A page that comes back without an outcome leaves the host busy until it is looked at.
-        assert_eq!(store.give_back(&[second[0].held()]).await.unwrap(), 1);
+        assert_eq!(store.give_back(&[second[0].held()], None, now).await.unwrap(), 1);
         assert!(due(&store, now + 9 * SECOND).await.is_empty());
         assert!(store.tidy_hosts(now + 9 * SECOND).await.unwrap());
         assert_eq!(due(&store, now + 10 * SECOND).await.len(), 1);
@@ -121,7 +121,7 @@ async fn tenants_take_turns_at_a_host() {
 #[tokio::test]
 async fn row_68_two_services_on_one_database_keep_one_rate() {
     let (one, config) = polite_stores().await.pop().unwrap();
-    let two = Store::open(&config, slow()).await.unwrap();
+    let two = Store::open(&config, slow(), 20).await.unwrap();
     let tenant = TenantId::new();
     submit_to(&one, tenant, "slow.test", 60).await;
     let mut now = mesh::clock::now();

@@ -48,7 +48,7 @@ async fn watched(config: &::store::Config) -> (Store, Seen) {
             kept.lock().unwrap().entry(shape(&statement.sql)).or_insert_with(|| statement.clone());
         }
     });
-    (Store { db: db.await.unwrap(), paces: Arc::new(paces(pace())) }, seen)
+    (Store { db: db.await.unwrap(), paces: Arc::new(paces(pace())), max_history: 20 }, seen)
 }
 
 /// Statements over more or fewer rows are one.
@@ -86,7 +86,7 @@ async fn live(store: &Store) {
     let third = submit(store, tenant, 300).await;
     let picked = store.frontier(Lane::Http, tenant, 40).await.unwrap();
     let out = store.dispatch(&picked, now).await.unwrap().pages;
-    store.give_back(&[out[0].held()]).await.unwrap();
+    store.give_back(&[out[0].held()], Some("lost"), now).await.unwrap();
     let fourth = submit(store, tenant, 20).await;
     store.pause(tenant, fourth.id, now).await.unwrap();
     store.prioritize(tenant, fourth.id, domain::Priority::High).await.unwrap();

@@ -34,8 +34,8 @@ fn schedule(tenant: TenantId, rules: &wire::Rules, now: time::OffsetDateTime) ->
 async fn each_time_has_one_job_though_two_services_look_at_once() {
     for (name, config) in store::testing::both().expect("because Postgres is installed") {
         eprintln!("on {name}");
-        let one = Store::open(&config, paces(pace())).await.unwrap();
-        let two = Store::open(&config, paces(pace())).await.unwrap();
+        let one = Store::open(&config, paces(pace()), 20).await.unwrap();
+        let two = Store::open(&config, paces(pace()), 20).await.unwrap();
         let rules = Arc::new(wire::Rules::at_most(10, 10));
         let (tenant, start) = (TenantId::new(), mesh::clock::now());
         let made = one.create_schedule(&schedule(tenant, &rules, start), start).await.unwrap();
