@@ -47,6 +47,8 @@ pub(crate) struct Host {
     pub(crate) busy: bool,
     /// The tenant whose waiting page was served last.
     pub(crate) served: Option<TenantId>,
+    /// Visits that are no pages, each until the time at which its visitor has given up if it was not heard of.
+    pub(crate) visits: Vec<OffsetDateTime>,
 }
 
 /// Whether a page may start.
@@ -104,6 +106,7 @@ impl Host {
             parked: false,
             busy: false,
             served: None,
+            visits: Vec::new(),
         }
     }
 
@@ -133,7 +136,7 @@ impl Host {
 
     /// Lets one page start while `running` others of the host are out, or says that it has to wait.
     pub(crate) fn admit(&mut self, running: u32, now: OffsetDateTime, pace: &Pace) -> Admission {
-        if running >= self.concurrency(pace) {
+        if running + self.visiting(now) >= self.concurrency(pace) {
             self.busy = true;
             return Admission::Later;
         }

@@ -201,7 +201,7 @@ fn visits_take_their_moments_among_the_pages() {
     let (delay, patience) = (pace.min_delay, 2 * SECOND);
     let mut host = known();
     assert_eq!(host.reserve(0, patience, now, &pace), Reservation::After(Duration::ZERO));
-    assert_eq!(host.reserve(3, patience, now, &pace), Reservation::After(delay));
+    assert_eq!(host.reserve(2, patience, now, &pace), Reservation::After(delay));
     assert_eq!(host.admit(0, now + delay, &pace), Admission::Later, "the visit has that moment");
     assert_eq!(host.admit(0, now + 2 * delay, &pace), Admission::Now);
     // As many as may be out: nothing is reserved.
@@ -219,4 +219,25 @@ fn visits_take_their_moments_among_the_pages() {
     for _ in 0..3 {
         assert_eq!(local.reserve(0, patience, now, &open), Reservation::After(Duration::ZERO));
     }
+}
+
+#[test]
+fn a_visit_counts_as_a_page_until_it_is_heard_of_or_its_visitor_has_given_up() {
+    let (now, patience) = (start(), 2 * SECOND);
+    let pace = Pace { min_delay: Duration::ZERO, latency_factor: 0.0, max_concurrency: 2, ..pace() };
+    let mut host = known();
+    let now_or_later = |host: &mut Host, running, now| host.admit(running, now, &pace) == Admission::Now;
+    for _ in 0..2 {
+        assert_eq!(host.reserve(0, patience, now, &pace), Reservation::After(Duration::ZERO));
+    }
+    assert!(matches!(host.reserve(0, patience, now, &pace), Reservation::AskAgain(_)));
+    assert!(!now_or_later(&mut host, 0, now) && host.busy);
+    assert!(
+        host.visited(&Answer::default(), now + SECOND, &pace),
+        "kept, though it says nothing of the host"
+    );
+    assert!(now_or_later(&mut host, 0, now + SECOND) && !host.busy);
+    assert!(!now_or_later(&mut host, 1, now + SECOND));
+    assert!(now_or_later(&mut host, 1, now + patience), "the other one was never heard of");
+    assert!(!host.visited(&Answer::default(), now + patience, &pace) || host.visits.is_empty());
 }

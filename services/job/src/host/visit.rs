@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::{Host, Pace};
+use super::{Answer, Host, Pace};
 
 /// A host that has as many pages out as it may is not asked about sooner than after this.
 const BUSY: Duration = Duration::from_millis(200);
@@ -20,7 +20,8 @@ pub(crate) enum Reservation {
 
 impl Host {
     /// Reserves the next moment at which a page may start, unless that is more than `patience` away or `running` pages are as
-    /// many as may be out. Unlike a page, the visitor waits by itself, so the moment may lie in the future.
+    /// many as may be out. Unlike a page, the visitor waits by itself, so the moment may lie in the future; until its patience
+    /// ends, or it is heard of, it counts as a page that is out.
     pub(crate) fn reserve(
         &mut self,
         running: u32,
@@ -33,12 +34,26 @@ impl Host {
         if wait > patience {
             return Reservation::AskAgain(wait);
         }
-        if running >= self.concurrency(pace) {
+        if running + self.visiting(now) >= self.concurrency(pace) {
             return Reservation::AskAgain(wait.max(BUSY));
         }
         if !delay.is_zero() {
             self.next_time = now + wait + delay;
         }
+        self.visits.retain(|end| *end > now);
+        self.visits.push(now + patience);
         Reservation::After(wait)
+    }
+
+    /// Visits that are under way or reserved: they are as much work to the host as pages are.
+    pub(super) fn visiting(&self, now: OffsetDateTime) -> u32 {
+        u32::try_from(self.visits.iter().filter(|end| **end > now).count()).unwrap_or(u32::MAX)
+    }
+
+    /// Learns from the answer to a visit, which has ended. Returns whether anything worth keeping changed.
+    pub(crate) fn visited(&mut self, answer: &Answer, now: OffsetDateTime, pace: &Pace) -> bool {
+        // Which of them it was does not matter: their number counts.
+        let ended = (!self.visits.is_empty()).then(|| self.visits.remove(0)).is_some();
+        self.learn(answer, now, pace) || ended
     }
 }

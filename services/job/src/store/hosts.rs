@@ -10,13 +10,13 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, QueryResult, Valu
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Picked, Store, dispatch::picked, sql};
+use super::{Picked, Store, dispatch::picked, row, sql};
 use crate::{error::Error, host::Host};
 
 /// Columns of [`read`] and [`values`], in their order.
-const COLUMNS: &str = "key, next_time, known, latency, crawl_delay, back_off, hold_time, throttle_time, throttles, parked, busy, served";
+const COLUMNS: &str = "key, next_time, known, latency, crawl_delay, back_off, hold_time, throttle_time, throttles, parked, busy, served, visits";
 /// Of [`values`].
-const WIDTH: usize = 13;
+const WIDTH: usize = 14;
 /// What waiting pages look like; the words of the partial index.
 pub(super) const PARKED: &str = "state = 'pending' AND host_since IS NOT NULL";
 /// Pages or hosts that one look at a host touches.
@@ -257,7 +257,7 @@ pub(super) async fn save(
         let text = format!(
             "UPDATE host SET next_time = v.column2, known = v.column3, latency = v.column4, crawl_delay = v.column5, \
              back_off = v.column6, hold_time = v.column7, throttle_time = v.column8, throttles = v.column9, \
-             parked = v.column10, busy = v.column11, served = v.column12, update_time = v.column13 \
+             parked = v.column10, busy = v.column11, served = v.column12, visits = v.column13, update_time = v.column14 \
              FROM (VALUES {}) AS v WHERE host.key = v.column1",
             sql::rows(1, piece.len(), WIDTH)
         );
@@ -310,7 +310,17 @@ fn read(row: &QueryResult) -> Result<Host, Error> {
         parked: row.try_get_by_index(9)?,
         busy: row.try_get_by_index(10)?,
         served: row.try_get_by_index::<Option<Uuid>>(11)?.map(TenantId),
+        visits: visits(row.try_get_by_index(12)?)?,
     })
+}
+
+fn visits(kept: Option<serde_json::Value>) -> Result<Vec<OffsetDateTime>, Error> {
+    let times: Vec<i64> = kept.map(row::read_json).transpose()?.unwrap_or_default();
+    Ok(times.into_iter().map(sql::time).collect())
+}
+
+fn micros_of(times: &[OffsetDateTime]) -> serde_json::Value {
+    times.iter().copied().map(sql::micros).collect()
 }
 
 fn values(host: &Host, now: OffsetDateTime) -> [Value; WIDTH] {
@@ -327,6 +337,7 @@ fn values(host: &Host, now: OffsetDateTime) -> [Value; WIDTH] {
         host.parked.into(),
         host.busy.into(),
         host.served.map(|tenant| tenant.0).into(),
+        (!host.visits.is_empty()).then(|| micros_of(&host.visits)).into(),
         sql::micros(now).into(),
     ]
 }

@@ -12,6 +12,7 @@ mod control;
 mod deep_crawl;
 mod hosts;
 mod schedules;
+mod visits;
 
 use sea_orm_migration::prelude::*;
 
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(schedules::Schedules),
             Box::new(changes::Changes),
             Box::new(attempts::Attempts),
+            Box::new(visits::Visits),
         ]
     }
 }

@@ -46,7 +46,7 @@ impl Store {
         self.db
             .write(async |txn| {
                 let mut hosts = hosts::lock(txn, std::iter::once(key), now).await?;
-                if hosts.get_mut(key).is_some_and(|host| host.learn(answer, now, pace)) {
+                if hosts.get_mut(key).is_some_and(|host| host.visited(answer, now, pace)) {
                     save(txn, &hosts, now).await?;
                 }
                 Ok(())

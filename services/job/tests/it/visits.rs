@@ -1,10 +1,10 @@
 //! Visits of hosts that are no pages: reserved among the pages, and heard of by everybody.
 
 use api::job::v1 as pb;
-use domain::Service;
+use domain::{Lane, Service};
 use prost_types::{Duration, Timestamp};
 
-use crate::bench::{Bench, on_both, reason};
+use crate::bench::{Bench, eventually, ok, on_both, reason, with};
 
 fn seconds(seconds: i64) -> Option<Duration> {
     Some(Duration { seconds, nanos: 0 })
@@ -44,8 +44,11 @@ async fn visits_of_a_host_are_apart_and_what_it_asks_for_is_kept() {
         let host = bench.visited().await;
         assert_eq!((host.reason(), host.delay), (pb::host::Reason::CrawlDelay, seconds(8)));
         let (first, wait) = bench.reserve(seconds(20)).await.unwrap();
+        let (second, _) = bench.reserve(seconds(20)).await.unwrap();
+        assert!(first && !second, "one at a time, as it asks for a pause");
+        bench.report(report.clone()).await.unwrap();
         let (second, later) = bench.reserve(seconds(20)).await.unwrap();
-        assert!(first && second && later > wait + 4.0, "{wait} {later}");
+        assert!(second && later > wait + 4.0, "{wait} {later}");
         let (third, again) = bench.reserve(seconds(1)).await.unwrap();
         assert!(!third && again > 8.0, "too far away: {again}");
 
@@ -71,6 +74,28 @@ async fn only_crawlers_reserve_and_what_they_say_is_checked() {
         let nothing =
             bench.report(pb::ReportVisitRequest { latency: seconds(-1), ..Default::default() }).await;
         assert_eq!(reason(&nothing.unwrap_err()), "INVALID_FIELD");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_visit_counts_against_the_pages_that_a_host_may_have_out() {
+    let one =
+        [("politeness.local.max_concurrency", "1"), ("politeness.local_hosts", "[\"visited.example.org\"]")];
+    with(&one, async |bench: Bench| {
+        assert!(bench.reserve(seconds(60)).await.unwrap().0);
+        let job = bench.create(&["https://visited.example.org/"]).await;
+        let waits = |pages: &Vec<pb::Page>| pages[0].host_wait_time.is_some();
+        eventually(|| bench.pages(&job.name), waits).await;
+        assert!(!bench.reserve(seconds(60)).await.unwrap().0);
+        let start_time = Some(Timestamp { seconds: 1_800_000_000, nanos: 0 });
+        bench
+            .report(pb::ReportVisitRequest { start_time, answered: true, ..Default::default() })
+            .await
+            .unwrap();
+        bench.crawl(Lane::Http, 1, ok).await;
+        assert_eq!(bench.ended(&job.name).await.counts.unwrap().succeeded, 1);
+        assert!(bench.reserve(seconds(60)).await.unwrap().0);
     })
     .await;
 }
