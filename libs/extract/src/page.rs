@@ -143,10 +143,10 @@ fn words(tree: &Tree<'_>, root: Index) -> u32 {
 
 /// Words of a text; each ideograph and kana counts as one, since those scripts write no spaces.
 fn count_words(text: &str) -> usize {
-    let spaced = text.split_whitespace().filter(|word| word.chars().any(char::is_alphanumeric)).count();
     if text.is_ascii() {
-        return spaced;
+        return text.split_ascii_whitespace().filter(|word| word.bytes().any(|c| c.is_ascii_alphanumeric())).count();
     }
+    let spaced = text.split_whitespace().filter(|word| word.chars().any(char::is_alphanumeric)).count();
     let wide = text
         .chars()
         .filter(|c| matches!(*c, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}'))

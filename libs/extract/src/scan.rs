@@ -108,8 +108,7 @@ impl<'a> Iterator for Pieces<'a> {
                 [b'<', b'!' | b'?', ..] => self.skip_comment(),
                 [b'<', b'a'..=b'z' | b'A'..=b'Z' | b'/', ..] => return Some(self.tag()),
                 _ => {
-                    let end =
-                        bytes[1..].iter().position(|byte| *byte == b'<').map_or(bytes.len(), |at| at + 1);
+                    let end = memchr::memchr(b'<', &bytes[1..]).map_or(bytes.len(), |at| at + 1);
                     let (text, rest) = self.rest.split_at(end);
                     self.rest = rest;
                     return Some(Piece::Text(text));
@@ -151,7 +150,7 @@ impl<'a> Pieces<'a> {
     fn skip_raw(&mut self, name: &str) {
         let bytes = self.rest.as_bytes();
         let mut at = 0;
-        while let Some(next) = bytes[at..].windows(2).position(|pair| pair == b"</") {
+        while let Some(next) = memchr::memmem::find(&bytes[at..], b"</") {
             at += next;
             let candidate = bytes.get(at + 2..at + 2 + name.len());
             if candidate.is_some_and(|candidate| candidate.eq_ignore_ascii_case(name.as_bytes())) {
@@ -174,10 +173,7 @@ fn attributes(bytes: &[u8], mut at: usize) -> (usize, usize) {
             b'=' => {
                 at += 1 + bytes[at + 1..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
                 if let Some(quote @ (b'"' | b'\'')) = bytes.get(at).copied() {
-                    at += 1 + bytes[at + 1..]
-                        .iter()
-                        .position(|byte| *byte == quote)
-                        .unwrap_or(bytes.len() - at - 1);
+                    at += 1 + memchr::memchr(quote, &bytes[at + 1..]).unwrap_or(bytes.len() - at - 1);
                     separated = true;
                 } else {
                     at += bytes[at..]
