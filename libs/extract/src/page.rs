@@ -144,7 +144,10 @@ fn words(tree: &Tree<'_>, root: Index) -> u32 {
 /// Words of a text; each ideograph and kana counts as one, since those scripts write no spaces.
 fn count_words(text: &str) -> usize {
     if text.is_ascii() {
-        return text.split_ascii_whitespace().filter(|word| word.bytes().any(|c| c.is_ascii_alphanumeric())).count();
+        return text
+            .split_ascii_whitespace()
+            .filter(|word| word.bytes().any(|c| c.is_ascii_alphanumeric()))
+            .count();
     }
     let spaced = text.split_whitespace().filter(|word| word.chars().any(char::is_alphanumeric)).count();
     let wide = text

@@ -8,6 +8,7 @@
 mod config;
 mod db;
 mod error;
+mod group;
 mod moment;
 mod open;
 mod seal;
@@ -16,5 +17,6 @@ pub mod testing;
 pub use config::{Config, DEFAULTS};
 pub use db::Db;
 pub use error::{Error, is_unavailable, is_unique_violation};
+pub use group::Group;
 pub use moment::comparable;
 pub use seal::{CannotOpen, Sealer};

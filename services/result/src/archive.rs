@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use ::store::Group;
 use bytes::Bytes;
 use domain::{JobId, PageId, TenantId, id::page_name};
 use futures::{StreamExt, TryStreamExt, future::try_join_all, stream::BoxStream};
@@ -38,10 +39,14 @@ static STORES: LazyLock<Counter<u64>> = LazyLock::new(|| {
         .build()
 });
 
+/// Pages on their way into the database, many of them in one transaction.
+pub(crate) type Keeper = Group<(Record, Vec<Part>), Result<Kept, Error>>;
+
 /// Keeps pages and finds them again.
 #[derive(Clone)]
 pub(crate) struct Archive {
     store: Store,
+    keeper: Keeper,
     objects: Objects,
     folders: Folders,
     /// Packed bytes of a page that is kept in the database, at most.
@@ -56,6 +61,7 @@ impl Archive {
     /// of a few kilobytes costs more than a row.
     pub(crate) fn new(
         store: Store,
+        keeper: Keeper,
         objects: Objects,
         orphan_grace: Duration,
         inline_limit: u64,
@@ -64,7 +70,7 @@ impl Archive {
         let permits = usize::try_from(memory >> 10).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         let folders = Folders::new(store.clone(), orphan_grace);
         let inline_limit = usize::try_from(inline_limit).unwrap_or(usize::MAX);
-        Self { store, objects, folders, inline_limit, memory: Arc::new(Semaphore::new(permits)) }
+        Self { store, keeper, objects, folders, inline_limit, memory: Arc::new(Semaphore::new(permits)) }
     }
 
     /// Waits until there is memory for `bytes` of upload. The caller's deadline bounds the wait.
@@ -83,7 +89,7 @@ impl Archive {
         let parts = packed(document, artifacts).await?;
         let size: usize = parts.iter().map(|(_, bytes)| bytes.len()).sum();
         let kept = if size <= self.inline_limit {
-            self.store.keep(&record, &parts, mesh::clock::now()).await
+            self.hand_over(record, parts).await
         } else {
             self.keep_objects(record, parts).await
         };
@@ -93,15 +99,19 @@ impl Archive {
 
     async fn keep_objects(&self, mut record: Record, parts: Vec<Part>) -> Result<Kept, Error> {
         record.folder = self.folders.take(record.store_time).await?;
-        let kept = match self.write(&record.folder, parts).await {
-            // The time now, not that of the call: writing may have taken long.
-            Ok(()) => self.store.keep(&record, &[], mesh::clock::now()).await,
+        let (folder, time) = (record.folder.clone(), record.store_time);
+        let kept = match self.write(&folder, parts).await {
+            Ok(()) => self.hand_over(record, Vec::new()).await,
             Err(error) => Err(error),
         };
         if kept.is_err() {
-            self.folders.fail(record.folder, record.store_time).await;
+            self.folders.fail(folder, time).await;
         }
         kept
+    }
+
+    async fn hand_over(&self, record: Record, parts: Vec<Part>) -> Result<Kept, Error> {
+        self.keeper.write((record, parts)).await.ok_or_else(Error::away)?
     }
 
     /// The page that was last stored under a cache key. A tenant has none of another's.

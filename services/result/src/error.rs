@@ -1,7 +1,7 @@
 //! What can go wrong in the result service, and the one table from there to what callers see.
 
 use domain::{JobId, PageId, id::page_name};
-use sea_orm::DbErr;
+use sea_orm::{ConnAcquireErr, DbErr};
 use tonic::{Code, Status};
 
 /// Why a call failed.
@@ -44,6 +44,18 @@ pub(crate) enum Error {
     Lost(String),
 }
 
+impl Error {
+    /// The database is away.
+    pub(crate) fn away() -> Self {
+        Self::Store(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))
+    }
+
+    /// Whether the database is away, so that trying again later helps.
+    pub(crate) fn unavailable(&self) -> bool {
+        matches!(self, Self::Store(error) if store::is_unavailable(error))
+    }
+}
+
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let unreachable = |error| mesh::fail(Code::Unavailable, "RESULT_STORE_UNREACHABLE", error);
@@ -61,7 +73,7 @@ impl From<Error> for Status {
                 mesh::refuse(Code::ResourceExhausted, "SESSION_TOO_LARGE", &error)
             }
             Error::Sealed(_) => mesh::fail(Code::Internal, "SESSION_UNREADABLE", &error),
-            Error::Store(cause) if store::is_unavailable(cause) => unreachable(&error),
+            Error::Store(_) if error.unavailable() => unreachable(&error),
             Error::Store(_) => mesh::fail(Code::Internal, "RESULT_STORE_FAILED", &error),
             // A full disk is an object store that cannot be reached for writing.
             Error::Objects(_) | Error::Delete(_) | Error::ObjectsSlow | Error::Overdue => unreachable(&error),

@@ -29,7 +29,7 @@ use serde::Deserialize;
 use tokio::sync::watch;
 
 use crate::{
-    archive::Archive,
+    archive::{Archive, Keeper},
     handler::{Handler, SessionHandler},
     objects::Objects,
     store::Store,
@@ -97,6 +97,10 @@ pub struct Limits {
     /// Life of a document that comes without an end.
     #[serde(with = "humantime_serde")]
     pub default_ttl: Duration,
+    /// Pages that wait to be written to the database.
+    pub store_queue: usize,
+    /// Pages that one transaction writes.
+    pub store_group: usize,
     /// Of each of two texts that are compared.
     pub max_diff_input: ByteSize,
     /// Of a diff; the rest is cut.
@@ -183,6 +187,12 @@ impl mesh::Config for Config {
         {
             problems.add("limits.upload_memory", "must be at least max_document + 6 * max_artifact + 1MiB");
         }
+        if !(1..=10_000).contains(&self.limits.store_queue) {
+            problems.add("limits.store_queue", "must be from 1 to 10000");
+        }
+        if !(1..=64).contains(&self.limits.store_group) {
+            problems.add("limits.store_group", "must be from 1 to 64");
+        }
         if self.limits.default_ttl.is_zero() || self.limits.default_ttl > DAY * 3660 {
             problems.add("limits.default_ttl", "must be more than 0s and at most 3660d");
         }
@@ -229,7 +239,9 @@ pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
     let (report, ready) = watch::channel(Ok(()));
     let readiness = mesh::spawn("result.readiness", watch_database(store.db().clone(), report));
     let memory = config.limits.upload_memory.as_u64();
-    let archive = Archive::new(store.clone(), objects, *orphan_grace, inline_limit.as_u64(), memory);
+    let (keeper, writer) = keeper(store.clone(), &config.limits);
+    let writer = mesh::spawn("result.writer", writer);
+    let archive = Archive::new(store.clone(), keeper, objects, *orphan_grace, inline_limit.as_u64(), memory);
     let size = config.server.max_message_bytes();
     let service = ResultServiceServer::new(Handler { archive, limits: config.limits })
         .max_decoding_message_size(size)
@@ -238,9 +250,17 @@ pub async fn serve(config: Config, node: mesh::Node) -> anyhow::Result<()> {
         SessionServiceServer::new(sessions).max_decoding_message_size(size).max_encoding_message_size(size);
     let server = mesh::Server::new(node, &config.server).add(service).add(sessions);
     let served = server.ready("database", ready).run().await;
-    drop((janitor, readiness));
+    drop((janitor, readiness, writer));
     store.db().close().await;
     served
+}
+
+/// The way of pages into the database, and the writer at its end.
+fn keeper(store: Store, limits: &Limits) -> (Keeper, impl Future<Output = ()> + use<>) {
+    database::Group::new(limits.store_queue, limits.store_group, move |pages: Vec<_>| {
+        let store = store.clone();
+        async move { store.keep_all(&pages).await }
+    })
 }
 
 /// Tells `/ready` whether the database answers.

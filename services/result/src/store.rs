@@ -16,6 +16,7 @@ use sea_orm::{
 };
 use store::Db;
 use time::OffsetDateTime;
+use tracing::debug;
 
 use self::row::{document, garbage, latest, part};
 use crate::{
@@ -102,6 +103,28 @@ impl Store {
         self.db.write(async |txn: &DatabaseTransaction| keep(txn, record, parts, now).await).await
     }
 
+    /// The same for several pages, in one transaction if all of them are new; the answers are in their order. What fails so is tried
+    /// on its own, so that no page fails because of another.
+    pub(crate) async fn keep_all(&self, pages: &[(Record, Vec<Part>)]) -> Vec<Result<Kept, Error>> {
+        if pages.len() > 1 {
+            let now = mesh::clock::now();
+            match self.db.write(async |txn: &DatabaseTransaction| keep_new(txn, pages, now).await).await {
+                Ok(()) => return pages.iter().map(|_| Ok(Kept::Stored)).collect(),
+                Err(error) if error.unavailable() => {
+                    // Each on its own would wait in vain as long.
+                    return pages.iter().map(|_| Err(Error::away())).collect();
+                }
+                Err(error) => debug!(%error, pages = pages.len(), "pages are kept one by one"),
+            }
+        }
+        let mut kept = Vec::with_capacity(pages.len());
+        for (record, parts) in pages {
+            // The time now, not that of the call: writing its objects may have taken long.
+            kept.push(self.keep(record, parts, mesh::clock::now()).await);
+        }
+        kept
+    }
+
     /// A part of a record without a folder. None: the record was replaced, or its time ended.
     pub(crate) async fn part(&self, record: &Record, name: &str) -> Result<Option<Bytes>, Error> {
         let part = row::part_of(record.key, name).filter(part::Column::DispatchSeq.eq(record.dispatch_seq));
@@ -176,6 +199,24 @@ impl Store {
     }
 }
 
+/// Keeps pages of which there is nothing yet. Fails if there is, and then nothing was done.
+async fn keep_new(
+    txn: &DatabaseTransaction,
+    pages: &[(Record, Vec<Part>)],
+    now: OffsetDateTime,
+) -> Result<(), Error> {
+    let records = || pages.iter().map(|(record, _)| record);
+    claim(txn, pages.iter().filter(|(_, parts)| parts.is_empty()).map(|(record, _)| record), now).await?;
+    let rows = records().map(document::ActiveModel::from);
+    let new =
+        document::Entity::insert_many(rows).on_conflict_do_nothing().exec_without_returning(txn).await?;
+    if !matches!(new, TryInsertResult::Inserted(count) if count == pages.len() as u64) {
+        return Err(Error::Overdue);
+    }
+    put_parts(txn, pages.iter().map(|(record, parts)| (record, parts.as_slice()))).await?;
+    remember(txn, records()).await
+}
+
 async fn keep(
     txn: &DatabaseTransaction,
     record: &Record,
@@ -183,14 +224,14 @@ async fn keep(
     now: OffsetDateTime,
 ) -> Result<Kept, Error> {
     if parts.is_empty() {
-        claim(txn, record, now).await?;
+        claim(txn, std::iter::once(record), now).await?;
     }
     let row = document::ActiveModel::from(record);
     let first =
         document::Entity::insert(row.clone()).on_conflict_do_nothing().exec_without_returning(txn).await?;
     if matches!(first, TryInsertResult::Inserted(1..)) {
-        put_parts(txn, record, parts).await?;
-        remember(txn, record).await?;
+        put_parts(txn, std::iter::once((record, parts))).await?;
+        remember(txn, std::iter::once(record)).await?;
         return Ok(Kept::Stored);
     }
     // None: the janitor took it away between the two statements. The crawler's next attempt finds the place free.
@@ -201,53 +242,74 @@ async fn keep(
             throw_away(txn, &existing.folder, now).await?;
             row::parts_of(&existing).exec(txn).await?;
             row.update(txn).await?;
-            put_parts(txn, record, parts).await?;
-            remember(txn, record).await?;
+            put_parts(txn, std::iter::once((record, parts))).await?;
+            remember(txn, std::iter::once(record)).await?;
         }
         Kept::Duplicate | Kept::Outdated => throw_away(txn, &record.folder, now).await?,
     }
     Ok(kept)
 }
 
-/// Takes the reserved folder of a record out of the garbage.
-async fn claim(txn: &DatabaseTransaction, record: &Record, now: OffsetDateTime) -> Result<(), Error> {
+/// Takes the reserved folders of records out of the garbage.
+async fn claim<'a>(
+    txn: &DatabaseTransaction,
+    records: impl Iterator<Item = &'a Record>,
+    now: OffsetDateTime,
+) -> Result<(), Error> {
+    let folders: Vec<&str> = records.map(|record| record.folder.as_str()).collect();
+    if folders.is_empty() {
+        return Ok(());
+    }
+    let count = folders.len() as u64;
     let reserved = garbage::Entity::delete_many()
-        .filter(garbage::Column::Folder.eq(record.folder.as_str()))
+        .filter(garbage::Column::Folder.is_in(folders))
         .filter(garbage::Column::DueTime.gt(now))
         .exec(txn)
         .await?;
-    if reserved.rows_affected == 1 { Ok(()) } else { Err(Error::Overdue) }
+    if reserved.rows_affected == count { Ok(()) } else { Err(Error::Overdue) }
 }
 
-async fn put_parts(txn: &DatabaseTransaction, record: &Record, parts: &[Part]) -> Result<(), Error> {
-    if parts.is_empty() {
-        return Ok(());
-    }
-    let rows = parts.iter().map(|(name, packed)| part::ActiveModel {
+async fn put_parts<'a>(
+    txn: &DatabaseTransaction,
+    pages: impl Iterator<Item = (&'a Record, &'a [Part])>,
+) -> Result<(), Error> {
+    let row = |record: &Record, (name, packed): &Part| part::ActiveModel {
         tenant: Set(record.key.tenant.0),
         job: Set(record.key.job.0),
         page: Set(record.key.page.0),
         name: Set((*name).to_owned()),
         dispatch_seq: Set(record.dispatch_seq),
         packed: Set(packed.to_vec()),
-    });
-    part::Entity::insert_many(rows).exec_without_returning(txn).await?;
+    };
+    let rows: Vec<_> =
+        pages.flat_map(|(record, parts)| parts.iter().map(move |part| row(record, part))).collect();
+    if !rows.is_empty() {
+        part::Entity::insert_many(rows).exec_without_returning(txn).await?;
+    }
     Ok(())
 }
 
-/// Makes a page the one that is found under its cache key, if it has one.
-async fn remember(txn: &DatabaseTransaction, record: &Record) -> Result<(), Error> {
-    let Some(key) = record.cache_key else { return Ok(()) };
-    let row = latest::ActiveModel {
-        tenant: Set(record.key.tenant.0),
-        cache_key: Set(key.0.to_vec()),
-        job: Set(record.key.job.0),
-        page: Set(record.key.page.0),
-        expire_time: Set(record.expire_time),
+/// Makes pages those that are found under their cache keys, if they have any.
+async fn remember<'a>(
+    txn: &DatabaseTransaction,
+    records: impl Iterator<Item = &'a Record>,
+) -> Result<(), Error> {
+    let row = |record: &Record| {
+        Some(latest::ActiveModel {
+            tenant: Set(record.key.tenant.0),
+            cache_key: Set(record.cache_key?.0.to_vec()),
+            job: Set(record.key.job.0),
+            page: Set(record.key.page.0),
+            expire_time: Set(record.expire_time),
+        })
     };
+    let rows: Vec<_> = records.filter_map(row).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
     let mut replace = OnConflict::columns([latest::Column::Tenant, latest::Column::CacheKey]);
     replace.update_columns([latest::Column::Job, latest::Column::Page, latest::Column::ExpireTime]);
-    latest::Entity::insert(row).on_conflict(replace).exec_without_returning(txn).await?;
+    latest::Entity::insert_many(rows).on_conflict(replace).exec_without_returning(txn).await?;
     Ok(())
 }
 
