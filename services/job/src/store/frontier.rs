@@ -133,11 +133,12 @@ impl Store {
                  AND q.lane = $1 AND q.tenant = $2 AND q.priority = $3 AND q.job_id {after} ORDER BY {order} LIMIT 1)"
             )
         };
+        // SQLite keeps the order of a CROSS JOIN. Of another one it might walk over all pages: it does not know the limit.
         let text = format!(
             "WITH RECURSIVE j(job) AS (SELECT {} UNION ALL SELECT {} FROM j WHERE j.job IS NOT NULL) \
              SELECT p.id, p.job_id, p.tenant, p.host FROM \
              (SELECT {} AS page FROM j WHERE j.job IS NOT NULL LIMIT $5) f \
-             JOIN page p ON p.id = f.page ORDER BY p.job_id",
+             CROSS JOIN page p WHERE p.id = f.page ORDER BY p.job_id",
             next("> $4", "q.job_id", "job_id"),
             next("> j.job", "q.job_id", "job_id"),
             next("= j.job", "q.rank, q.idx", "id")

@@ -1,6 +1,7 @@
 //! Small pages, which are kept in the database.
 
 use domain::JobId;
+use futures::future::join_all;
 use sea_orm::{ConnectionTrait, Database, Statement};
 use tonic::Code;
 
@@ -132,4 +133,32 @@ async fn a_row_that_vanished_is_a_failure_and_not_an_empty_page() {
     assert!(result.store(&Page { seq: 2, ..page.clone() }).await.expect("the next dispatch mends it"));
     assert!(result.get(&whom, &page.name()).await.is_ok());
     result.stop().await;
+}
+
+#[tokio::test]
+async fn pages_that_come_together_are_kept_each_by_itself_whatever_the_others_are() {
+    for world in small() {
+        let result = world.start().await;
+        let (whom, job, noise) = (someone(), JobId::new(), noise());
+        let known = Page { seq: 2, ..Page::new(&whom, job) };
+        assert!(result.store(&known).await.expect("it is stored"));
+        // New ones, small and large, some of them under one key of the cache; one that is known, and one that is too late.
+        let mut pages: Vec<_> = (0..24_u8)
+            .map(|n| {
+                let size = if n % 3 == 0 { noise.len() } else { 3 };
+                let cache_key = vec![n / 8; 32];
+                Page { markdown: format!("# {n} {}", &noise[..size]), cache_key, ..Page::new(&whom, job) }
+            })
+            .collect();
+        pages.push(known.clone());
+        pages.push(Page { seq: 1, markdown: "# late".to_owned(), ..known.clone() });
+        let stored = join_all(pages.iter().map(|page| result.store(page))).await;
+        let stored: Vec<bool> = stored.into_iter().map(|stored| stored.expect("an answer")).collect();
+        assert_eq!(stored, [vec![true; 25], vec![false]].concat());
+        for page in &pages[..25] {
+            assert_eq!(result.get(&whom, &page.name()).await.expect("it is there").markdown, page.markdown);
+        }
+        assert_eq!((world.files().len(), parts(&world).await), (8, 17));
+        result.stop().await;
+    }
 }
