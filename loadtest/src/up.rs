@@ -61,6 +61,8 @@ impl Up {
         let addr = address(&line).with_context(|| format!("no address in {line:?}"))?;
         let key = std::fs::read_to_string(&key_file).context("read the admin key")?.trim().to_owned();
         timeout(SETTLE_TIMEOUT, at_rest(&process)).await.context("wait for the mesh to come to rest")??;
+        // What was measured before may have left much to be written: this mesh would wait for it at its first commits.
+        Command::new("sync").status().await.context("write what is to be written")?;
         Ok(Self { process, addr, key, start, folder })
     }
 
