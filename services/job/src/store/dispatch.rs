@@ -337,17 +337,21 @@ async fn give_back(
     let mut jobs: BTreeMap<Uuid, Job> =
         lock(txn, &ids).await?.into_iter().map(|job| (job.id.0, job)).collect();
     let pages: Vec<Uuid> = held.iter().map(|held| held.page.0).collect();
-    let histories = history::with_last(txn, &pages, lost, max_history, now).await?;
+    let histories = match lost {
+        Some(_) => history::with_last(txn, &pages, lost, max_history, now).await?,
+        None => HashMap::new(),
+    };
     let mut given_back = 0;
     for piece in sql::pieces(held) {
         let text = format!(
-            "UPDATE page SET state = 'pending', due_time = NULL, dispatch_time = NULL, history = v.column3 \
+            "UPDATE page SET state = 'pending', due_time = NULL, dispatch_time = NULL, \
+             history = COALESCE(v.column3, page.history) \
              FROM (VALUES {}) AS v WHERE page.id = v.column1 AND page.dispatch_seq = v.column2 \
              AND page.state = 'running' RETURNING page.job_id",
             sql::rows(1, piece.len(), 3)
         );
-        let history =
-            |page: &Held| histories.get(&page.page.0).cloned().unwrap_or_else(|| history::value(&[]));
+        let unchanged = history::value(&[]);
+        let history = |page: &Held| histories.get(&page.page.0).unwrap_or(&unchanged).clone();
         let values = piece
             .iter()
             .flat_map(|held| [held.page.0.into(), held.dispatch_seq.into(), history(held)])
