@@ -6,7 +6,7 @@ use url::Url;
 use crate::links::Targets;
 use crate::markdown::{self, View};
 use crate::tag::Tag;
-use crate::tree::{Index, Tree};
+use crate::tree::{Index, Tree, ascii_space};
 use crate::{
     ContentKind, Document, Options, PageStatus, Part, Selection, cleaned, content, metadata, parse, plain,
     scan, status,
@@ -145,8 +145,9 @@ fn words(tree: &Tree<'_>, root: Index) -> u32 {
 fn count_words(text: &str) -> usize {
     if text.is_ascii() {
         return text
-            .split_ascii_whitespace()
-            .filter(|word| word.bytes().any(|c| c.is_ascii_alphanumeric()))
+            .as_bytes()
+            .split(|byte| ascii_space(*byte))
+            .filter(|word| word.iter().any(u8::is_ascii_alphanumeric))
             .count();
     }
     let spaced = text.split_whitespace().filter(|word| word.chars().any(char::is_alphanumeric)).count();

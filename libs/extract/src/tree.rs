@@ -351,6 +351,11 @@ fn conceals(style: &str) -> bool {
     style.contains("display:none") || style.split(';').any(|rule| rule.starts_with("visibility:hidden"))
 }
 
+/// Whether an ASCII character is white space as `char::is_whitespace` has it, which constants cannot ask.
+pub(crate) const fn ascii_space(byte: u8) -> bool {
+    matches!(byte, b'\t'..=b'\r' | b' ')
+}
+
 /// Appends text with its white space collapsed, and never two spaces in a row.
 pub(crate) fn push_collapsed(line: &mut String, text: &str) {
     let space = |c: char| c.is_ascii_whitespace() || c == '\u{a0}';

@@ -1,6 +1,6 @@
 //! What went wrong in the database, told apart by what a caller does about it.
 
-use sea_orm::{DbErr, RuntimeErr, SqlErr, sqlx};
+use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr, SqlErr, sqlx};
 
 /// Why a database could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +31,12 @@ pub fn is_unavailable(error: &DbErr) -> bool {
         DbErr::Conn(RuntimeErr::Internal(_)) => true,
         _ => false,
     }
+}
+
+/// What is said of a database that could not be asked, as by somebody else who waited for it in vain.
+#[must_use]
+pub fn unavailable() -> DbErr {
+    DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)
 }
 
 /// Whether a row was refused because one with the same unique key is there.
@@ -117,5 +123,6 @@ mod tests {
         assert!(!is_unavailable(&DbErr::RecordNotFound("x".into())));
         assert!(!is_unavailable(&DbErr::Custom("x".into())));
         assert!(!is_conflict(&DbErr::Custom("x".into())));
+        assert!(is_unavailable(&unavailable()));
     }
 }

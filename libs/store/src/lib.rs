@@ -16,7 +16,7 @@ pub mod testing;
 
 pub use config::{Config, DEFAULTS};
 pub use db::Db;
-pub use error::{Error, is_unavailable, is_unique_violation};
+pub use error::{Error, is_unavailable, is_unique_violation, unavailable};
 pub use group::Group;
 pub use moment::comparable;
 pub use seal::{CannotOpen, Sealer};

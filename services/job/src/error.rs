@@ -1,7 +1,7 @@
 //! What can go wrong in the job service, and what callers are told of it: the only table from errors to statuses.
 
 use domain::{JobId, ScheduleId};
-use sea_orm::{ConnAcquireErr, DbErr};
+use sea_orm::DbErr;
 use tonic::{Code, Status};
 
 use crate::job::State;
@@ -56,7 +56,7 @@ pub(crate) enum Error {
 impl Error {
     /// The database is away.
     pub(crate) fn away() -> Self {
-        Self::Store(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))
+        Self::Store(store::unavailable())
     }
 
     /// Whether the database is away, so that trying again later helps.

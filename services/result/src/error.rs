@@ -1,7 +1,7 @@
 //! What can go wrong in the result service, and the one table from there to what callers see.
 
 use domain::{JobId, PageId, id::page_name};
-use sea_orm::{ConnAcquireErr, DbErr};
+use sea_orm::DbErr;
 use tonic::{Code, Status};
 
 /// Why a call failed.
@@ -47,7 +47,7 @@ pub(crate) enum Error {
 impl Error {
     /// The database is away.
     pub(crate) fn away() -> Self {
-        Self::Store(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))
+        Self::Store(store::unavailable())
     }
 
     /// Whether the database is away, so that trying again later helps.

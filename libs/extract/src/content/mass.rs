@@ -2,7 +2,7 @@
 //! nearest block, the weights are summed up the tree, and the content is where nearly all the mass is.
 
 use crate::tag::Tag;
-use crate::tree::{Index, Tree};
+use crate::tree::{Index, Tree, ascii_space};
 
 /// A block shorter than this has no mass: a label, a date, a button.
 const LABEL: usize = 25;
@@ -41,8 +41,7 @@ const STOP: u8 = 2;
 static KINDS: [u8; 128] = {
     let (mut kinds, mut at) = ([0; 128], 0);
     while at < 128 {
-        // As `char::is_whitespace` has it, which a constant cannot ask.
-        if matches!(at as u8, b'\t'..=b'\r' | b' ') {
+        if ascii_space(at as u8) {
             kinds[at] |= SPACE;
         }
         if stop(at as u8 as char) {

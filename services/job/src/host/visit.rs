@@ -53,7 +53,10 @@ impl Host {
     /// Learns from the answer to a visit, which has ended. Returns whether anything worth keeping changed.
     pub(crate) fn visited(&mut self, answer: &Answer, now: OffsetDateTime, pace: &Pace) -> bool {
         // Which of them it was does not matter: their number counts.
-        let ended = (!self.visits.is_empty()).then(|| self.visits.remove(0)).is_some();
+        let ended = !self.visits.is_empty();
+        if ended {
+            self.visits.remove(0);
+        }
         self.learn(answer, now, pace) || ended
     }
 }
