@@ -17,6 +17,9 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use tempfile::TempDir;
 use tokio::{sync::Semaphore, time::Instant};
 
+/// Tabs of the bare loop, and places of the crawler's browser lane: its default.
+pub(crate) const TABS: usize = 12;
+
 /// Fetches with egress, extracts with extract.
 pub(crate) struct Http {
     client: egress::Client,
@@ -75,7 +78,7 @@ pub(crate) struct Rendering {
 }
 
 impl Rendering {
-    /// Starts Chromium with the crawler's default of 4 tabs. `None`: there is no Chromium.
+    /// Starts Chromium. `None`: there is no Chromium.
     pub(crate) async fn start() -> anyhow::Result<Option<Self>> {
         let Some(path) = crawler::find_chromium() else { return Ok(None) };
         let profile = tempfile::tempdir().context("make a folder for Chromium")?;
@@ -89,7 +92,7 @@ impl Rendering {
         let config = config.build().map_err(anyhow::Error::msg)?;
         let (browser, mut handler) = Browser::launch(config).await.context("start Chromium")?;
         let events = mesh::spawn("chromium", async move { while handler.next().await.is_some() {} });
-        Ok(Some(Self { browser, _events: events, tabs: 4, _profile: profile }))
+        Ok(Some(Self { browser, _events: events, tabs: TABS, _profile: profile }))
     }
 
     /// Pages a second over these URLs, each left alone for `quiet` after it has loaded.

@@ -109,7 +109,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
             response(StatusCode::OK, "text/html; charset=utf-8", Bytes::from_static(page.as_bytes()))
         }
         _ => match shared.file(&path) {
-            Some(bytes) => response(StatusCode::OK, media(&path), bytes),
+            Some(bytes) => kept(&path, response(StatusCode::OK, media(&path), bytes)),
             None => response(StatusCode::NOT_FOUND, "text/plain", Bytes::new()),
         },
     }
@@ -155,6 +155,14 @@ fn response(status: StatusCode, kind: &'static str, bytes: Bytes) -> Response<Bo
     let mut response = Response::new(Body::from(bytes));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+    response
+}
+
+/// As servers of documentation have it: what a page needs carries a version in its name and may be kept, the page itself is asked for again.
+fn kept(path: &str, mut response: Response<Body>) -> Response<Body> {
+    let page = path.ends_with(".html");
+    let rule = if page { "no-cache" } else { "public, max-age=31536000, immutable" };
+    response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static(rule));
     response
 }
 

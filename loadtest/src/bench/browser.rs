@@ -14,7 +14,7 @@ use crate::{
     command::BenchArgs,
     crawl4ai::{Crawl4Ai, Strategy},
     documents::{self, Documents},
-    reference::Rendering,
+    reference::{Rendering, TABS},
     report::{Bar, Report},
     sample::Sample,
     site::Site,
@@ -40,7 +40,7 @@ pub(crate) async fn run(args: &BenchArgs, report: &mut Report) -> anyhow::Result
     let jobs = up.jobs().await?;
     let bare: Vec<_> = documents.paths.iter().map(|path| site.static_url(path)).collect();
     let scripted: Vec<_> = documents.paths.iter().map(|path| site.url(path)).collect();
-    report.note(&format!("browser: {} pages, {} rounds, medians, 4 tabs", bare.len(), args.rounds))?;
+    report.note(&format!("browser: {} pages, {} rounds, medians, {TABS} tabs", bare.len(), args.rounds))?;
     let what = "browser lane, documentation pages without scripts";
     let sides = Sides { jobs: &jobs, reference: &reference, args };
     sides.compare(what, &bare, Duration::ZERO, "load", report).await?;

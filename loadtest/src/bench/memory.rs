@@ -12,6 +12,7 @@ use crate::{
     command::BenchArgs,
     documents::{self, Documents},
     members::Members,
+    reference::TABS,
     report::Report,
     site::Site,
 };
@@ -24,7 +25,7 @@ const SETTLE: Duration = Duration::from_secs(3);
 /// A lane, its places, and the setting that says how many it has.
 const LANES: [(Render, &str, usize, &str); 2] = [
     (Render::Http, "HTTP", 16, "CRAWLER__HTTP__SLOTS"),
-    (Render::Browser, "browser", 4, "CRAWLER__BROWSER__SLOTS"),
+    (Render::Browser, "browser", TABS, "CRAWLER__BROWSER__SLOTS"),
 ];
 
 /// Runs it.

@@ -119,7 +119,7 @@ impl Config {
     pub(crate) fn check(&self) -> Vec<(&'static str, &'static str)> {
         let pixels = 16..=4096;
         let rules = [
-            (!(1..=16).contains(&self.slots), "slots", "must be from 1 to 16"),
+            (!(1..=64).contains(&self.slots), "slots", "must be from 1 to 64"),
             (self.max_pages_per_browser == 0, "max_pages_per_browser", "must be at least 1"),
             (self.max_browser_age < Duration::from_secs(1), "max_browser_age", "must be at least 1s"),
             (self.max_browser_memory < ByteSize::mib(256), "max_browser_memory", "must be at least 256MiB"),

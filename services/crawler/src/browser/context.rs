@@ -2,7 +2,7 @@
 //! page that is read in a session.
 //!
 //! Promises: pages of one job share a context while the browser lives, those of a session share none; a context without pages is
-//! disposed of after `context_idle`, and earlier when there are too many; nothing of the page before runs on in a tab that is used again.
+//! disposed of after `context_idle`, and earlier when there are too many.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -64,7 +64,7 @@ impl Contexts {
         Self { known: Mutex::default(), guard, proxy }
     }
 
-    /// A tab in the owner's context, in which nothing runs and whose traffic goes through `relay`. Give it back with
+    /// A tab in the owner's context, whose traffic goes through `relay`. Give it back with
     /// [`Contexts::give_back`], or say that it is [`Contexts::lost`].
     pub(super) async fn take(
         &self,
@@ -108,12 +108,25 @@ impl Contexts {
         Ok(Home { id, ready: Arc::default(), jar_seen: Arc::default(), proxy })
     }
 
-    /// Nothing runs in the tab any more, and it waits for the job's next page.
+    /// The tab waits for the job's next page.
     pub(super) async fn give_back(&self, owner: Owner, tab: Tab) {
         if let Some(context) = self.known.lock().await.get_mut(&owner) {
             context.idle.push(tab);
             context.rest();
         }
+    }
+
+    /// Tabs that nobody has asked for, in which pages run on for `linger` already. They count as in use again.
+    pub(super) async fn unattended(&self, linger: Duration) -> Vec<(Owner, Tab)> {
+        let mut tabs = Vec::new();
+        for (owner, context) in &mut *self.known.lock().await {
+            let over = |tab: &mut Tab| tab.alive.is_some_and(|since| since.elapsed() >= linger);
+            let found = context.idle.extract_if(.., over).map(|tab| (*owner, tab));
+            let before = tabs.len();
+            tabs.extend(found);
+            context.in_use += tabs.len() - before;
+        }
+        tabs
     }
 
     /// A tab of the owner's is gone. A context of one page goes with it.

@@ -6,7 +6,8 @@ use chromiumoxide::Page;
 use chromiumoxide::cdp::browser_protocol::fetch::EventRequestPaused;
 use chromiumoxide::cdp::browser_protocol::inspector::EventTargetCrashed;
 use chromiumoxide::cdp::browser_protocol::network::{
-    EventLoadingFailed, EventLoadingFinished, EventRequestWillBeSent, EventResponseReceived, ResourceType,
+    EventLoadingFailed, EventLoadingFinished, EventRequestWillBeSent, EventResponseReceived, InitiatorType,
+    ResourceType,
 };
 use chromiumoxide::cdp::browser_protocol::page::{
     DialogType, EventJavascriptDialogOpening, EventLifecycleEvent, FrameId,
@@ -15,7 +16,7 @@ use chromiumoxide::error::CdpError;
 use futures::stream::{BoxStream, SelectAll, StreamExt};
 
 use super::block::Paused;
-use super::progress::{Event, Response};
+use super::progress::{Cause, Event, Response};
 
 /// The events of a tab.
 pub(super) type Events = SelectAll<BoxStream<'static, Event>>;
@@ -69,7 +70,12 @@ fn request(event: &EventRequestWillBeSent, main_frame: &FrameId) -> Event {
     let lasting = [EventSource, WebSocket, Media, Ping, Prefetch, Manifest, CspViolationReport];
     let counts = !kind.is_some_and(|kind| lasting.contains(kind));
     let redirected = event.redirect_response.is_some();
-    Event::Request { id, loader, url: event.request.url.clone(), main, redirected, counts }
+    let cause = match (main, &event.initiator.r#type) {
+        (true, InitiatorType::Other) => Cause::Asked,
+        (true, _) => Cause::Page,
+        (false, _) => Cause::Part,
+    };
+    Event::Request { id, loader, url: event.request.url.clone(), cause, redirected, counts }
 }
 
 /// Only documents of the main frame are looked at; their request has the id of their loader.

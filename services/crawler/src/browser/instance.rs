@@ -22,7 +22,7 @@ use super::context::{Contexts, Owner};
 use super::keeper::Watch;
 use super::lease::Lease;
 use super::process::{self, Process};
-use super::tab::Tab;
+use super::tab::{Leftover, Tab};
 
 /// How long one answer to "are you alive" may take.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -30,6 +30,8 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) const TAB_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a tab may take to close before its renderer is killed, and then before the browser is.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a page may run on in a tab that waits for the next one.
+const LINGER: Duration = Duration::from_millis(250);
 const CLOSE_POLL: Duration = Duration::from_millis(20);
 /// A browser that is retired finishes its pages, but not for longer than the longest page takes.
 const RETIRE_TIMEOUT: Duration = Duration::from_secs(310);
@@ -241,6 +243,17 @@ impl Browser {
             }
         };
         timeout(CLOSE_TIMEOUT, check).await.unwrap_or(false)
+    }
+
+    /// Puts an end to the pages that run on in tabs that nobody has asked for.
+    pub(super) async fn calm(self: &Arc<Self>) {
+        for (owner, mut tab) in self.contexts.unattended(LINGER).await {
+            tab.alive = None;
+            self.running.fetch_add(1, Ordering::SeqCst);
+            let mut lease = Lease::new(self.clone(), owner);
+            lease.hold(tab);
+            lease.end(Leftover::Touched).await;
+        }
     }
 
     /// A tab that was leased is no more in use.

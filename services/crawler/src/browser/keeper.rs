@@ -75,7 +75,7 @@ async fn unhealthy(browser: &Browser, config: &Config) {
     }
 }
 
-/// Disposes of idle contexts and closes what pages open beside themselves. Returns when the browser is gone.
+/// Disposes of idle contexts, calms idle tabs and closes what pages open beside themselves. Returns when the browser is gone.
 async fn tidy(browser: &Arc<Browser>, config: &Config) {
     let Ok(mut created) = browser.cdp.event_listener::<EventTargetCreated>().await else { return };
     let mut tick = interval(SWEEP_INTERVAL);
@@ -91,6 +91,7 @@ async fn tidy(browser: &Arc<Browser>, config: &Config) {
                 }
             }
             _ = tick.tick() => {
+                browser.calm().await;
                 let _ = timeout(TAB_TIMEOUT, browser.contexts.sweep(&browser.cdp, config.context_idle)).await;
             }
         }

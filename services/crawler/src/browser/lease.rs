@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::context::Owner;
 use super::instance::Browser;
@@ -38,11 +38,20 @@ impl Lease {
     }
 
     /// Gives the tab back for the job's next page. If it has to be made blank before, nobody is kept waiting for that.
+    ///
+    /// A page that may run on stays until the next one takes its place, which saves a tenth of the work on a page; where none comes soon,
+    /// [`Browser::calm`] puts an end to it.
     pub(super) async fn end(mut self, leftover: Leftover) {
         match leftover {
             Leftover::Unusable => {}
             Leftover::Inert => self.give_back().await,
-            Leftover::Alive => mesh::spawn("blank tab", async move {
+            Leftover::Alive => {
+                if let Some(tab) = &mut self.tab {
+                    tab.alive = Some(Instant::now());
+                }
+                self.give_back().await;
+            }
+            Leftover::Touched => mesh::spawn("blank tab", async move {
                 let blank = match &mut self.tab {
                     Some(tab) => timeout(BLANK_TIMEOUT, tab.blank()).await,
                     None => return,

@@ -103,6 +103,13 @@ pub(crate) struct Keep {
     pub(crate) console: bool,
 }
 
+impl Keep {
+    /// Whether something is kept of all that happens, not of what the page is at its end.
+    pub(crate) fn listens(self) -> bool {
+        self.har || self.console
+    }
+}
+
 /// What a screenshot shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Area {

@@ -15,7 +15,7 @@ use super::options::Arrival;
 #[derive(Debug, Clone)]
 pub(super) enum Event {
     /// A request begins, or goes on after a redirect.
-    Request { id: String, loader: String, url: String, main: bool, redirected: bool, counts: bool },
+    Request { id: String, loader: String, url: String, cause: Cause, redirected: bool, counts: bool },
     /// The head of a response to a request for a document of the main frame.
     Response { id: String, response: Response },
     /// A request ended well, after so many bytes.
@@ -30,6 +30,17 @@ pub(super) enum Event {
     Crashed,
     /// A request waits to be let through.
     Paused(Box<Paused>),
+}
+
+/// Why a request is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// For the document of the main frame, asked for from outside.
+    Asked,
+    /// For the document of the main frame, at the wish of the page.
+    Page,
+    /// For what a document needs.
+    Part,
 }
 
 /// The head of a response.
@@ -91,6 +102,8 @@ pub(super) enum Excess {
 pub(super) struct Progress {
     limits: Limits,
     arrival: Arrival,
+    /// Whether the page has been asked for: what is asked for before that is by the page before it.
+    begun: bool,
     /// When something was last done in the page from outside.
     acted: Option<Instant>,
     navigations: Vec<Navigation>,
@@ -111,11 +124,12 @@ const MAX_EARLY: usize = 32;
 const STUCK_QUIETS: u32 = 4;
 
 impl Progress {
-    /// A page that was just asked for.
-    pub(super) fn new(limits: Limits, arrival: Arrival, now: Instant) -> Self {
+    /// A page that is asked for now, in a tab where another one may still run.
+    pub(super) fn new(limits: Limits, arrival: Arrival, after_another: bool, now: Instant) -> Self {
         Self {
             limits,
             arrival,
+            begun: !after_another,
             acted: None,
             navigations: Vec::new(),
             early: HashMap::new(),
@@ -131,8 +145,11 @@ impl Progress {
     /// Takes in an event.
     pub(super) fn on(&mut self, event: Event, now: Instant) -> Result<(), Excess> {
         match event {
-            Event::Request { id, loader, url, main, redirected, counts } => {
-                self.on_request(id, loader, url, main, redirected, counts, now)?;
+            Event::Request { id, loader, url, cause, redirected, counts } => {
+                self.begun |= cause == Cause::Asked;
+                if self.begun {
+                    self.on_request(id, loader, url, cause != Cause::Part, redirected, counts, now)?;
+                }
             }
             Event::Finished { id, bytes } => {
                 self.bytes = self.bytes.saturating_add(bytes);
@@ -288,6 +305,16 @@ impl Progress {
             urls.push(navigation.url.clone());
         }
         urls
+    }
+
+    /// Whether the site has answered, and what it sent cannot be shown because the renderer has not taken it.
+    pub(super) fn held_up(&self) -> bool {
+        self.navigations.last().is_some_and(|last| last.response.is_some() && !last.committed)
+    }
+
+    /// Whether a document of the page has been shown.
+    pub(super) fn shown(&self) -> bool {
+        self.navigations.iter().any(|navigation| navigation.committed)
     }
 
     /// Whether the renderer died.

@@ -61,6 +61,7 @@ const PROBE: &str = "(() => {
     if (document.getElementsByTagName('*').length > $MAX_ELEMENTS) return { url, large: true };
     const script = [...document.scripts].some(s => !s.type || /javascript|ecmascript|module/i.test(s.type));
     const inert = !script && !document.querySelector('[onload], [onerror], iframe, meta[http-equiv=refresh i]');
+    if ($ONLY_INERT && !inert) return { url };
     const body = $BODY;
     return body.length > $MAX_LENGTH ? { url, inert, large: true } : { url, inert, body };
 })()";
@@ -68,8 +69,23 @@ const PROBE: &str = "(() => {
 /// Serialises a DOM with frames and shadow roots in it.
 pub(super) const FLATTEN: &str = include_str!("js/flatten.js");
 
-/// The code that reads a page; `frames` and `shadow`: with the content of frames and open shadow roots in it.
-pub(super) fn probe(content: Content, max_dom: usize, frames: bool, shadow: bool) -> String {
+/// How a page is read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading {
+    pub(super) content: Content,
+    /// Most characters.
+    pub(super) max_dom: usize,
+    /// With the content of frames in it.
+    pub(super) frames: bool,
+    /// With that of open shadow roots in it.
+    pub(super) shadow: bool,
+    /// Only if it is inert: whatever else a page holds now is not what it will show.
+    pub(super) only_inert: bool,
+}
+
+/// The code that reads a page.
+pub(super) fn probe(reading: Reading) -> String {
+    let Reading { content, max_dom, frames, shadow, only_inert } = reading;
     let body = match content {
         Content::Html if frames || shadow => {
             format!("({FLATTEN})(root, {frames}, {shadow}, globalThis.contents)")
@@ -79,6 +95,7 @@ pub(super) fn probe(content: Content, max_dom: usize, frames: bool, shadow: bool
     };
     PROBE
         .replace("$BODY", &body)
+        .replace("$ONLY_INERT", &only_inert.to_string())
         .replace("$MAX_ELEMENTS", &MAX_ELEMENTS.to_string())
         .replace("$MAX_LENGTH", &max_dom.to_string())
 }

@@ -1,4 +1,5 @@
-//! One tab: opened, prepared as the job asks, lent to a visit at a time, made blank between two.
+//! One tab: opened, prepared as the job asks, lent to a visit at a time. The page of the visit before goes when the next one comes, or when
+//! none comes soon.
 //!
 //! Promises: nothing is waited for beyond the deadline; a tab that a page may still hold is never used again.
 
@@ -8,20 +9,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use chromiumoxide::Page;
 use chromiumoxide::cdp::browser_protocol::browser::BrowserContextId;
 use chromiumoxide::cdp::browser_protocol::inspector;
-use chromiumoxide::cdp::browser_protocol::page::{CrashParams, FrameId, NavigateParams};
+use chromiumoxide::cdp::browser_protocol::page::{
+    CrashParams, FrameId, HandleJavaScriptDialogParams, NavigateParams,
+};
 use chromiumoxide::cdp::browser_protocol::target::{CreateTargetParams, TargetId};
 use chromiumoxide::error::CdpError;
 use egress::{FilterProxy, Jar};
 use futures::future::FutureExt;
 use futures::stream::StreamExt;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 use super::ads::Rules;
 use super::cookies;
 use super::events::{Events, events};
 use super::frames;
 use super::prepare;
-use super::progress::Limits;
+use super::progress::{Event, Limits};
 use super::session::{self, Begun};
 use super::shown::{ProxyLog, Shown};
 use super::visit::Visit;
@@ -68,6 +72,8 @@ pub(super) struct Tab {
     pub(super) events: Events,
     home: Home,
     prepared: bool,
+    /// Since when the page of the last visit may run on in it, with nobody looking.
+    pub(super) alive: Option<Instant>,
 }
 
 impl Tab {
@@ -79,7 +85,7 @@ impl Tab {
         let frame = FrameId::new(page.target_id().inner().clone());
         page.execute(inspector::EnableParams::default()).await?;
         let events = events(&page, &frame).await?;
-        Ok(Self { page, frame, events, home, prepared: false })
+        Ok(Self { page, frame, events, home, prepared: false, alive: None })
     }
 
     /// The filter proxy of its context, if that has one of its own.
@@ -95,13 +101,17 @@ impl Tab {
     /// Shows the blank page, so that nothing of the page before runs on.
     pub(super) async fn blank(&mut self) -> Result<(), CdpError> {
         self.page.execute(NavigateParams::new(BLANK)).await?;
-        self.forget();
+        self.forget().await;
         Ok(())
     }
 
-    /// Drops what happened before.
-    fn forget(&mut self) {
-        while let Some(Some(_)) = self.events.next().now_or_never() {}
+    /// Drops what happened before, but for a dialog: the page before would wait for its answer, and the next one for that page.
+    async fn forget(&mut self) {
+        while let Some(Some(event)) = self.events.next().now_or_never() {
+            if let Event::Dialog { leaving } = event {
+                let _ = self.page.execute(HandleJavaScriptDialogParams::new(leaving)).await;
+            }
+        }
     }
 
     /// Kills the renderer, even one that answers nothing any more.
@@ -144,16 +154,17 @@ impl Tab {
         bounds: Bounds<'_>,
         proxy: ProxyLog<'_>,
     ) -> (Result<Shown, Failure>, Leftover) {
-        self.forget();
+        let alive = self.alive.take().is_some();
+        self.forget().await;
         let begun = match tokio::time::timeout_at(order.deadline, self.prepare(cdp, order, bounds)).await {
             Ok(Ok(begun)) => begun,
             Ok(Err(failure)) => return (Err(failure), Leftover::Unusable),
             Err(_) => return (Err(Failure::Late("browser")), Leftover::Unusable),
         };
-        let mut visit = Visit::new(self, order, bounds, proxy);
+        let mut visit = Visit::new(self, order, bounds, proxy, alive);
         let shown = match tokio::time::timeout_at(order.deadline, visit.run()).await {
             Ok(shown) => shown,
-            Err(_) => Err(Failure::Late(visit.stage())),
+            Err(_) => Err(visit.late()),
         };
         let leftover = match &shown {
             Ok(_) => visit.leftover(),
@@ -193,8 +204,11 @@ impl Tab {
 pub(super) enum Leftover {
     /// Nothing that could run on: the next page may follow at once.
     Inert,
-    /// Scripts that may run on until the tab is made blank.
+    /// Scripts that may run on: the next page puts an end to them.
     Alive,
+    /// Scripts that may run on, of a page that was touched as a user would (so that it may go where it likes), that is listened to, or that
+    /// is still loading: the tab is made blank before the next page.
+    Touched,
     /// A tab that is of no use any more.
     Unusable,
 }

@@ -22,7 +22,7 @@ use super::frames::{self, Reader};
 use super::options::Arrival;
 use super::progress::{Event, Excess, Progress, Settled};
 use super::record::Recorder;
-use super::shown::{Content, Dom, ProxyLog, Shown, failed, probe, refused_by_proxy, unreadable};
+use super::shown::{Content, Dom, ProxyLog, Reading, Shown, failed, probe, refused_by_proxy, unreadable};
 use super::steps::Steps;
 use super::tab::{Bounds, Leftover, Tab};
 use super::world::{self, Answer};
@@ -42,6 +42,8 @@ pub(super) struct Visit<'a> {
     state: State,
     /// The step that is on.
     step: Mutex<Option<&'static str>>,
+    /// Whether the page before may still run when this one is asked for.
+    after_another: bool,
     /// The DOM, if the page is inert.
     inert: Option<Dom>,
 }
@@ -61,16 +63,22 @@ struct State {
 
 impl<'a> Visit<'a> {
     /// A visit that has not begun.
-    pub(super) fn new(tab: &'a mut Tab, order: &'a Order, bounds: Bounds<'a>, proxy: ProxyLog<'a>) -> Self {
+    pub(super) fn new(
+        tab: &'a mut Tab,
+        order: &'a Order,
+        bounds: Bounds<'a>,
+        proxy: ProxyLog<'a>,
+        after_another: bool,
+    ) -> Self {
         let state = State {
-            progress: Progress::new(bounds.limits, order.browser.arrival, Instant::now()),
+            progress: Progress::new(bounds.limits, order.browser.arrival, after_another, Instant::now()),
             loading: true,
             recorder: Recorder::default(),
             blocker: Blocker::new(order.browser.block, bounds.ads.cloned()),
             ads: 0,
             replies: FuturesUnordered::new(),
         };
-        Self { tab, order, bounds, proxy, state, step: Mutex::new(None), inert: None }
+        Self { tab, order, bounds, proxy, state, step: Mutex::new(None), after_another, inert: None }
     }
 
     /// Renders the page.
@@ -82,9 +90,12 @@ impl<'a> Visit<'a> {
         self.take(screenshot).await
     }
 
-    /// What it is at, for the verdict if its time is up.
-    pub(super) fn stage(&self) -> &'static str {
-        (*self.step.lock()).unwrap_or_else(|| self.state.progress.stage())
+    /// What went wrong if its time is up.
+    pub(super) fn late(&self) -> Failure {
+        if self.after_another && self.state.progress.held_up() {
+            return Failure::Ours("the page before it in its tab hangs");
+        }
+        Failure::Late((*self.step.lock()).unwrap_or_else(|| self.state.progress.stage()))
     }
 
     /// What it leaves behind.
@@ -92,6 +103,12 @@ impl<'a> Visit<'a> {
         match self.inert {
             _ if self.state.loading => Leftover::Unusable,
             Some(_) => Leftover::Inert,
+            None if self.order.browser.steps()
+                || self.order.browser.keep.listens()
+                || !self.state.progress.loaded() =>
+            {
+                Leftover::Touched
+            }
             None => Leftover::Alive,
         }
     }
@@ -141,7 +158,11 @@ impl<'a> Visit<'a> {
     /// Whether no page will come, only the head of a response. Fails where the renderer died or the main request failed.
     async fn over(&mut self) -> Result<bool, Failure> {
         if self.state.progress.crashed() {
-            return Err(Failure::Crash("the page crashed its renderer"));
+            let before = self.after_another && !self.state.progress.shown();
+            return Err(match before {
+                true => Failure::Ours("the page before it in its tab crashed their renderer"),
+                false => Failure::Crash("the page crashed its renderer"),
+            });
         }
         if self.state.progress.error().is_none() {
             return Ok(false);
@@ -164,15 +185,19 @@ impl<'a> Visit<'a> {
         let Some(response) = self.state.progress.response() else { return false };
         let answered = without_fragment(&response.url).to_owned();
         let Some(content) = Content::of(&response.mime) else { return false };
-        let dom = self.dom(content).await;
+        let dom = self.dom(Reading { only_inert: true, ..self.reading(content) }).await;
         self.inert = dom.filter(|dom| dom.inert && answered == without_fragment(&dom.url));
         self.inert.is_some()
     }
 
-    async fn dom(&mut self, content: Content) -> Option<Dom> {
+    fn reading(&self, content: Content) -> Reading {
         let browser = &self.order.browser;
-        let probe = probe(content, self.bounds.max_dom, browser.flatten_frames, browser.flatten_shadow);
-        match world::isolated(&self.tab.page, &self.tab.frame, &probe).await {
+        let (frames, shadow) = (browser.flatten_frames, browser.flatten_shadow);
+        Reading { content, max_dom: self.bounds.max_dom, frames, shadow, only_inert: false }
+    }
+
+    async fn dom(&mut self, reading: Reading) -> Option<Dom> {
+        match world::isolated(&self.tab.page, &self.tab.frame, &probe(reading)).await {
             Answer::Value(value) => serde_json::from_value(value).ok(),
             Answer::Thrown(_) | Answer::Gone | Answer::Late => None,
         }
@@ -184,7 +209,7 @@ impl<'a> Visit<'a> {
         if content == Content::Html && browser.flatten_frames {
             let (page, frame) = (self.tab.page.clone(), self.tab.frame.clone());
             let (bounds, shadow, deadline) = (self.bounds, browser.flatten_shadow, self.order.deadline);
-            let code = probe(content, bounds.max_dom, true, shadow);
+            let code = probe(self.reading(content));
             let work = async move {
                 let count = format!("({})({shadow}).length", frames::FOREIGN);
                 let Answer::Value(count) = world::isolated(&page, &frame, &count).await else {
@@ -203,7 +228,7 @@ impl<'a> Visit<'a> {
                 return Ok(dom);
             }
         }
-        Ok(self.dom(content).await)
+        Ok(self.dom(self.reading(content)).await)
     }
 
     /// Whether the site answered with a page to work on.

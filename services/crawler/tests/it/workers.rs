@@ -28,6 +28,6 @@ async fn lanes_are_told_to_those_who_may_know() {
     assert!(workers.len() == 1 && workers[0].name.starts_with("workers/") && workers[0].start_time.is_some());
     let lanes: Vec<_> =
         workers[0].lanes.iter().map(|lane| (lane.lane.as_str(), lane.slots, lane.available)).collect();
-    assert_eq!(lanes, [("http", 16, true), ("browser", 4, false)]);
+    assert_eq!(lanes, [("http", 16, true), ("browser", 12, false)]);
     assert!(workers[0].lanes[1].detail.starts_with("no Chromium found"));
 }

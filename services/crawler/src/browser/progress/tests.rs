@@ -18,7 +18,7 @@ struct Page {
 impl Page {
     fn new() -> Self {
         let start = Instant::now();
-        Self { progress: Progress::new(LIMITS, Arrival::Settled, start), start }
+        Self { progress: Progress::new(LIMITS, Arrival::Settled, false, start), start }
     }
 
     fn at(&mut self, ms: u32, event: Event) -> &mut Self {
@@ -39,7 +39,7 @@ fn document(loader: &str, url: &str, redirected: bool) -> Event {
         id: loader.into(),
         loader: loader.into(),
         url: url.into(),
-        main: true,
+        cause: Cause::Asked,
         redirected,
         counts: true,
     }
@@ -47,7 +47,7 @@ fn document(loader: &str, url: &str, redirected: bool) -> Event {
 
 fn asset(id: &str, counts: bool) -> Event {
     let url = format!("http://a/{id}");
-    Event::Request { id: id.into(), loader: "L".into(), url, main: false, redirected: false, counts }
+    Event::Request { id: id.into(), loader: "L".into(), url, cause: Cause::Part, redirected: false, counts }
 }
 
 fn response(id: &str, status: u16) -> Event {
@@ -190,7 +190,7 @@ fn the_browsers_own_error_page_does_not_hide_the_error() {
 fn a_page_arrives_when_the_job_says() {
     let arrived = |arrival: Arrival| {
         let mut page = Page::new();
-        page.progress = Progress::new(LIMITS, arrival, page.start);
+        page.progress = Progress::new(LIMITS, arrival, false, page.start);
         page.at(0, document("L", "http://a/", false)).at(5, asset("slow", true)).at(10, response("L", 200));
         let early = page.at(20, lifecycle("L", "DOMContentLoaded")).settled();
         let loaded = page.at(30, lifecycle("L", "load")).at(31, finished("L")).settled();
@@ -213,4 +213,25 @@ fn what_is_done_in_a_page_is_waited_for_anew() {
     page.at(30_100, asset("more", true));
     assert_eq!(page.settled(), Some(40_000), "the cap begins anew");
     assert_eq!(page.at(30_200, finished("more")).settled(), Some(30_700));
+}
+
+#[test]
+fn what_the_page_before_still_asks_for_is_not_this_pages() {
+    let mut page = Page::new();
+    page.progress = Progress::new(LIMITS, Arrival::Settled, true, page.start);
+    let gone = Event::Request {
+        id: "A".into(),
+        loader: "A".into(),
+        url: "http://a/elsewhere".into(),
+        cause: Cause::Page,
+        redirected: false,
+        counts: true,
+    };
+    page.at(0, asset("1", true)).at(1, gone).at(2, failed("A", "net::ERR_ABORTED"));
+    assert_eq!((page.progress.error(), page.progress.held_up()), (None, false));
+    page.at(3, document("B", "http://a/", false)).at(4, response("B", 200));
+    assert!(page.progress.held_up() && !page.progress.shown(), "its renderer is at the page before");
+    page.at(5, lifecycle("B", "DOMContentLoaded")).at(6, lifecycle("B", "load")).at(7, finished("B"));
+    assert!(page.progress.shown() && !page.progress.held_up());
+    assert_eq!((page.settled(), page.progress.redirects()), (Some(507), Vec::new()));
 }

@@ -22,6 +22,45 @@ async fn row_35_pages_that_hang_end_by_their_deadline() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_runs_on_in_its_tab_does_not_get_in_the_way_of_the_next_one() {
+    let (bed, site) = (Bed::new("").await, Site::start("127.0.0.1").await);
+    for path in ["/leaves-at-its-end", "/asks-at-its-end", "/leaves-always", "/busy", "/js"] {
+        // Where it goes by itself, it may have gone before it was read.
+        let _ = bed.fetch(&site.url(path)).await;
+        let next = bed.fetch(&site.url("/slow")).await.expect("because it works");
+        assert_eq!(next.body, "slow answer", "after {path}");
+        assert_eq!((next.redirects, next.final_url.path()), (Vec::<String>::new(), "/slow"), "after {path}");
+    }
+    bed.body(&site.url("/hangs-at-its-end")).await;
+    let next = bed.pool.fetch(&bed.order(&site.url("/slow"), Duration::from_secs(4))).await;
+    assert_eq!(
+        verdict(next),
+        (Kind::Infra, Verdict::Infra),
+        "it pays for the page before, and is tried again"
+    );
+    assert!(bed.body(&site.url("/slow")).await.contains("slow answer"));
+    bed.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_does_not_run_on_for_long_in_a_tab_that_nobody_asks_for() {
+    let (bed, site) = (Bed::new("").await, Site::start("127.0.0.1").await);
+    assert!(bed.body(&site.url("/beats")).await.contains("beats"));
+    let mut before = site.hits();
+    let patience = Instant::now() + Duration::from_secs(20);
+    loop {
+        // Three of its beats.
+        tokio::time::sleep(Duration::from_millis(1800)).await;
+        match site.hits() {
+            hits if hits == before => break,
+            hits => before = hits,
+        }
+        assert!(Instant::now() < patience, "it runs on");
+    }
+    bed.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn busy_pages_and_hanging_assets_settle_at_the_cap() {
     let bed = Bed::new("browser.settle_cap = \"2s\"").await;
     let site = Site::start("127.0.0.1").await;
