@@ -1,7 +1,7 @@
 //! Crawl4AI as a library, over the same pages as the mesh, where `tools/install crawl4ai` has put it.
 //!
-//! Fair to it: as many workers as there are cores, each with the concurrency that was the fastest on the pages of the warm-up; starts are not
-//! counted; cleaned by the same kind of filter (`fit`), and in the browser waiting for the same as the crawler waits for.
+//! Fair to it: as many workers as there are cores (and once one, as a library is used), each with the concurrency that was the fastest on the pages of the
+//! warm-up; starts are not counted; cleaned by the same kind of filter (`fit`), and in the browser waiting for the same as the crawler waits for.
 
 use std::{
     path::{Path, PathBuf},
@@ -30,6 +30,11 @@ pub(crate) enum Strategy {
     Browser { chromium: PathBuf, wait_until: &'static str },
 }
 
+/// As many workers as there are cores.
+pub(crate) fn one_for_each_core() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// Its workers.
 pub(crate) struct Crawl4Ai {
     workers: Vec<Worker>,
@@ -44,10 +49,12 @@ struct Worker {
 }
 
 impl Crawl4Ai {
-    /// Starts the workers of the environment in `folder`, and finds the best concurrency with the `warm` pages. `None`: it is not installed.
+    /// Starts so many workers of the environment in `folder`, and finds the best concurrency with the `warm` pages. `None`: it is not
+    /// installed.
     pub(crate) async fn start(
         folder: &Path,
         strategy: &Strategy,
+        workers: usize,
         warm: &[String],
     ) -> anyhow::Result<Option<Self>> {
         let python = folder.join("bin/python");
@@ -55,8 +62,7 @@ impl Crawl4Ai {
             return Ok(None);
         }
         let home = tempfile::tempdir().context("make a folder for Crawl4AI")?;
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let workers = (0..cores).map(|_| Worker::start(&python, strategy, home.path()));
+        let workers = (0..workers).map(|_| Worker::start(&python, strategy, home.path()));
         let workers = workers.collect::<anyhow::Result<_>>()?;
         let mut it = Self { workers, permits: PERMITS[0], _folder: home };
         it.rate(&[]).await?;
@@ -75,7 +81,7 @@ impl Crawl4Ai {
 
     /// How it works.
     pub(crate) fn describe(&self) -> String {
-        format!("Crawl4AI with {} workers, {} pages at once each", self.workers.len(), self.permits)
+        format!("Crawl4AI, workers: {}, pages at once each: {}", self.workers.len(), self.permits)
     }
 
     /// Pages a second over these URLs, dealt out to the workers.

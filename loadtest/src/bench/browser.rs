@@ -12,7 +12,7 @@ use api::job::v1::crawl_config::Render;
 use crate::{
     client::{Jobs, in_lane},
     command::BenchArgs,
-    crawl4ai::{Crawl4Ai, Strategy},
+    crawl4ai::{self, Crawl4Ai, Strategy},
     documents::{self, Documents},
     reference::{Rendering, TABS},
     report::{Bar, Report},
@@ -101,7 +101,8 @@ impl Sides<'_> {
     ) -> anyhow::Result<Option<Crawl4Ai>> {
         let chromium = crawler::find_chromium().context("find Chromium")?;
         let strategy = Strategy::Browser { chromium, wait_until };
-        let started = Crawl4Ai::start(&self.args.crawl4ai, &strategy, warm).await?;
+        let started =
+            Crawl4Ai::start(&self.args.crawl4ai, &strategy, crawl4ai::one_for_each_core(), warm).await?;
         match &started {
             Some(it) => report.note(&format!("{what}: {}", it.describe()))?,
             None => report.skipped(

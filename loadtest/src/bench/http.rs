@@ -5,7 +5,7 @@ use api::job::v1::crawl_config::Render;
 use crate::{
     client::in_lane,
     command::BenchArgs,
-    crawl4ai::{Crawl4Ai, Strategy},
+    crawl4ai::{self, Crawl4Ai, Strategy},
     documents::{self, Documents},
     fastcrw::FastCrw,
     reference,
@@ -56,7 +56,7 @@ pub(crate) async fn run(args: &BenchArgs, report: &mut Report) -> anyhow::Result
             mesh.median(),
             rival.rates.median(),
             "pages/s",
-            Some(Bar::AtLeast(rival.bar)),
+            rival.bar.map(Bar::AtLeast),
         )?;
     }
     Ok(())
@@ -67,7 +67,7 @@ struct Rival {
     name: &'static str,
     product: Product,
     /// How many times as fast as it the mesh must be.
-    bar: f64,
+    bar: Option<f64>,
     rates: Sample,
 }
 
@@ -77,7 +77,7 @@ enum Product {
 }
 
 impl Rival {
-    fn new(name: &'static str, bar: f64, product: Product) -> Self {
+    fn new(name: &'static str, bar: Option<f64>, product: Product) -> Self {
         Self { name, product, bar, rates: Sample::default() }
     }
 
@@ -92,17 +92,21 @@ impl Rival {
 /// Those that are installed.
 async fn rivals(args: &BenchArgs, warm: &[String], report: &mut Report) -> anyhow::Result<Vec<Rival>> {
     let mut rivals = Vec::new();
-    match Crawl4Ai::start(&args.crawl4ai, &Strategy::Http, warm).await? {
-        Some(it) => {
-            report.note(&format!("http: {}", it.describe()))?;
-            rivals.push(Rival::new("Crawl4AI", 15.0, Product::Crawl4Ai(it)));
+    for (name, workers, bar) in
+        [("Crawl4AI", crawl4ai::one_for_each_core(), Some(15.0)), ("Crawl4AI in one process", 1, None)]
+    {
+        match Crawl4Ai::start(&args.crawl4ai, &Strategy::Http, workers, warm).await? {
+            Some(it) => {
+                report.note(&format!("http: {}", it.describe()))?;
+                rivals.push(Rival::new(name, bar, Product::Crawl4Ai(it)));
+            }
+            None => report.skipped(&against(name), "it is not installed (tools/install crawl4ai)")?,
         }
-        None => report.skipped(&against("Crawl4AI"), "it is not installed (tools/install crawl4ai)")?,
     }
     match FastCrw::start(&args.fastcrw, warm).await? {
         Some(it) => {
             report.note(&format!("http: {}", it.describe()))?;
-            rivals.push(Rival::new("fastCRW", 2.0, Product::FastCrw(it)));
+            rivals.push(Rival::new("fastCRW", Some(2.0), Product::FastCrw(it)));
         }
         None => report.skipped(&against("fastCRW"), "it is not installed (tools/install fastcrw)")?,
     }
