@@ -247,8 +247,7 @@ impl Browser {
 
     /// Puts an end to the pages that run on in tabs that nobody has asked for.
     pub(super) async fn calm(self: &Arc<Self>) {
-        for (owner, mut tab) in self.contexts.unattended(LINGER).await {
-            tab.alive = None;
+        for (owner, tab) in self.contexts.unattended(LINGER).await {
             self.running.fetch_add(1, Ordering::SeqCst);
             let mut lease = Lease::new(self.clone(), owner);
             lease.hold(tab);

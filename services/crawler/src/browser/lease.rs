@@ -3,16 +3,12 @@
 //! Promises: a lease that ends well gives its tab to the job's next page; one that is dropped, at whatever point, closes it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::context::Owner;
 use super::instance::Browser;
 use super::tab::{Leftover, Tab};
-
-/// How long a tab may take to become blank.
-const BLANK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A tab in use. Dropped, its tab is closed.
 pub(super) struct Lease {
@@ -53,10 +49,10 @@ impl Lease {
             }
             Leftover::Touched => mesh::spawn("blank tab", async move {
                 let blank = match &mut self.tab {
-                    Some(tab) => timeout(BLANK_TIMEOUT, tab.blank()).await,
+                    Some(tab) => tab.blank().await,
                     None => return,
                 };
-                if matches!(blank, Ok(Ok(()))) {
+                if blank {
                     self.give_back().await;
                 }
             })

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use chromiumoxide::Page;
 use chromiumoxide::cdp::browser_protocol::browser::BrowserContextId;
@@ -18,7 +19,7 @@ use egress::{FilterProxy, Jar};
 use futures::future::FutureExt;
 use futures::stream::StreamExt;
 use tokio::sync::OnceCell;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::ads::Rules;
 use super::cookies;
@@ -33,6 +34,9 @@ use crate::fetch::{Failure, Order};
 
 /// The blank page that a tab shows between two pages.
 pub(super) const BLANK: &str = "about:blank";
+
+/// How long a tab may take to become blank.
+const BLANK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The context of a tab, and whether it holds what its job starts with.
 #[derive(Clone)]
@@ -98,11 +102,15 @@ impl Tab {
         self.page.target_id().clone()
     }
 
-    /// Shows the blank page, so that nothing of the page before runs on.
-    pub(super) async fn blank(&mut self) -> Result<(), CdpError> {
-        self.page.execute(NavigateParams::new(BLANK)).await?;
+    /// Shows the blank page, so that nothing of the page before runs on. Returns whether it does.
+    pub(super) async fn blank(&mut self) -> bool {
+        let navigation = self.page.execute(NavigateParams::new(BLANK));
+        if !matches!(timeout(BLANK_TIMEOUT, navigation).await, Ok(Ok(_))) {
+            return false;
+        }
+        self.alive = None;
         self.forget().await;
-        Ok(())
+        true
     }
 
     /// Drops what happened before, but for a dialog: the page before would wait for its answer, and the next one for that page.
@@ -154,6 +162,10 @@ impl Tab {
         bounds: Bounds<'_>,
         proxy: ProxyLog<'_>,
     ) -> (Result<Shown, Failure>, Leftover) {
+        // One that differs from the page that is shown by its fragment alone would be taken for a place in that page, and not be asked for.
+        if order.url.as_url().fragment().is_some() && !self.blank().await {
+            return (Err(Failure::Ours("the tab cannot be made blank")), Leftover::Unusable);
+        }
         let alive = self.alive.take().is_some();
         self.forget().await;
         let begun = match tokio::time::timeout_at(order.deadline, self.prepare(cdp, order, bounds)).await {

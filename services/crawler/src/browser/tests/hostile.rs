@@ -31,6 +31,11 @@ async fn a_page_that_runs_on_in_its_tab_does_not_get_in_the_way_of_the_next_one(
         assert_eq!(next.body, "slow answer", "after {path}");
         assert_eq!((next.redirects, next.final_url.path()), (Vec::<String>::new(), "/slow"), "after {path}");
     }
+    for path in ["/plain#there", "/js#there"] {
+        let before = site.hits();
+        assert_eq!(bed.body(&site.url(path)).await, bed.body(&site.url(path)).await);
+        assert!(site.hits() >= before + 2, "{path} is asked for again");
+    }
     bed.body(&site.url("/hangs-at-its-end")).await;
     let next = bed.pool.fetch(&bed.order(&site.url("/slow"), Duration::from_secs(4))).await;
     assert_eq!(
