@@ -36,7 +36,7 @@ pub(crate) fn task(page: &str, depth: u32) -> Task {
 #[test]
 fn the_defaults_are_sound() {
     let config = config("");
-    assert_eq!((config.http.slots, config.browser.slots), (16, 4));
+    assert_eq!((config.http.slots, config.browser.slots), (16, 12));
 }
 
 #[test]
