@@ -23,8 +23,10 @@ const WARM_UP: usize = 20;
 const SHORT: i64 = 3;
 /// Seconds that any other page is given.
 const LONG: i64 = 60;
-/// How long the mesh may take to come to rest; the crawler keeps contexts for 30 s.
-const REST: Duration = Duration::from_secs(60);
+/// How long the mesh may take to come to rest; the crawler keeps contexts for 30 s, and idle connections of a browser for 60 s.
+const REST: Duration = Duration::from_secs(90);
+/// Descriptors more than before that are no leak.
+const DESCRIPTORS: usize = 32;
 
 /// Pages that misbehave, by the name that stands in their path.
 const PAGES: [(&str, &str); 8] = [
@@ -119,7 +121,7 @@ pub(crate) async fn run(args: &SoakArgs, report: &mut Report) -> anyhow::Result<
         "descriptors left",
         growth(after.descriptors, before.descriptors),
         "",
-        Some(Bar::Below(32.0)),
+        Some(Bar::Below(DESCRIPTORS as f64)),
     )?;
     report.measured("memory added", after.resident - before.resident, "MB", Some(Bar::Below(100.0)))?;
     let folder = up.folder().to_owned();
@@ -133,8 +135,11 @@ async fn at_rest(up: &Up, base: Option<Held>) -> anyhow::Result<Held> {
     loop {
         sleep(Duration::from_secs(3)).await;
         let held = hold(up)?;
-        let rested =
-            base.is_none_or(|base| held.processes <= base.processes && held.profiles <= base.profiles);
+        let rested = base.is_none_or(|base| {
+            held.processes <= base.processes
+                && held.profiles <= base.profiles
+                && held.descriptors < base.descriptors + DESCRIPTORS
+        });
         if rested || Instant::now() > patience {
             return Ok(held);
         }
